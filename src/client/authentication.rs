@@ -1,0 +1,288 @@
+//! Client authentication (RFC 6749 §2.3): which mechanism was used, is it registered, is it right.
+//!
+//! Every failure is the same answer, and an unknown client costs the work of a known one: the same look-up, and one
+//! verification against a verifier that nothing matches.
+
+use super::{AuthenticationMethod, Client, ClientId, ClientStore, RegisteredSecret, secret};
+use crate::audit::{Claimed, Endpoint, Event, Outcome};
+use crate::clock::Timestamp;
+use crate::error::{Reason, TokenError};
+use crate::request::{Credentials, Mechanism};
+use crate::server::AuthorizationServer;
+use crate::token::{Record, RecordValue, TokenStore};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A client that proved who it is, at a moment that the rest of the request keeps to.
+///
+/// Made by [`AuthorizationServer::authenticate`], or by [`AuthorizationServer::vouch_for`] for an embedder with an
+/// authentication of its own.
+///
+/// RFC 6749 §3.2.1.
+pub struct AuthenticatedClient {
+    pub(crate) client: Arc<Client>,
+    pub(crate) at: Timestamp,
+    pub(crate) issuer: Arc<str>,
+    pub(crate) method: AuthenticationMethod,
+    /// The place of the secret that was used among the client's.
+    pub(crate) secret: Option<usize>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) peer: Option<IpAddr>,
+    /// What the client may use only once, and used now; committed with the token.
+    pub(crate) one_time: Vec<Record>,
+}
+
+impl AuthenticatedClient {
+    /// The registration.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The moment of the request: the one reading of the clock.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// How the client authenticated.
+    pub fn method(&self) -> &AuthenticationMethod {
+        &self.method
+    }
+
+    /// Which of the client's secrets it used.
+    pub fn secret_id(&self) -> Option<&str> {
+        self.secret.and_then(|at| self.client.client_secrets.get(at)).map(|secret| secret.id.as_str())
+    }
+
+    /// The event of a decision about this client.
+    pub(crate) fn event<'a>(&'a self, outcome: Outcome<'a>) -> Event<'a> {
+        Event {
+            issuer: &self.issuer,
+            endpoint: self.endpoint,
+            client_id: Some(Claimed(self.client.client_id.as_str())),
+            method: Some(&self.method),
+            secret_id: self.secret_id(),
+            peer: self.peer,
+            outcome,
+        }
+    }
+}
+
+impl fmt::Debug for AuthenticatedClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticatedClient")
+            .field("client_id", &self.client.client_id)
+            .field("issuer", &self.issuer)
+            .field("method", &self.method)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
+    /// Finds out who sent a request: stage one of three, and the same for introspection and revocation.
+    ///
+    /// Reads the clock once and the client store once (twice for a Basic header that reads differently raw). Writes nothing.
+    ///
+    /// # Errors
+    /// `invalid_client` (401 with a challenge) whatever failed; `invalid_request` (400) for a Basic header whose escapes
+    /// cannot be decoded; `temporarily_unavailable` (503) when the client store fails. An event tells the reason.
+    ///
+    /// RFC 6749 §2.3, §3.2.1.
+    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<AuthenticatedClient, TokenError> {
+        let at = self.clock.now();
+        match self.identify(credentials, at).await {
+            Ok(client) => Ok(client),
+            Err(reason) => {
+                let error = TokenError::new(reason, Some(&self.challenge));
+                self.report(credentials.endpoint, credentials.claimed_client_id(), credentials.peer, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the embedder's word for who the client is: the entry for an authentication of its own.
+    ///
+    /// The registration must be usable: neither disabled nor faulty. `once` are values, with their ends, that bought this
+    /// request and may buy no other, such as the identifier of a voucher: they are committed with the token, and a
+    /// second use is refused there.
+    ///
+    /// # Errors
+    /// `invalid_client` (401) when the registration cannot be used.
+    pub fn vouch_for(
+        &self,
+        client: Arc<Client>,
+        once: impl IntoIterator<Item = (impl AsRef<str>, Timestamp)>,
+    ) -> Result<AuthenticatedClient, TokenError> {
+        let at = self.clock.now();
+        let usable = if client.disabled { Err(Reason::DisabledClient) } else { self.check_registration(&client) };
+        if let Err(reason) = usable {
+            let error = TokenError::new(reason, Some(&self.challenge));
+            self.report(Endpoint::Token, Some(client.client_id.as_str()), None, &error);
+            return Err(error);
+        }
+        let one_time = once.into_iter().map(|(value, end)| Record {
+            key: self.keys.one_time(&client.client_id, value.as_ref()),
+            expires_at: end,
+            value: RecordValue::OneTime,
+        });
+        let one_time = one_time.collect();
+        let found = Found { client, method: AuthenticationMethod::Custom, secret: None };
+        Ok(self.authenticated(found, at, Endpoint::Token, None, one_time))
+    }
+
+    async fn identify(&self, credentials: &Credentials<'_>, at: Timestamp) -> Result<AuthenticatedClient, Reason> {
+        let body_client_id = credentials.client_id.as_deref();
+        let found = match &credentials.mechanism {
+            Mechanism::None => return Err(Reason::NoCredentials),
+            Mechanism::UnsupportedScheme => return Err(Reason::UnsupportedScheme),
+            Mechanism::Assertion => return Err(Reason::MethodNotEnabled(AuthenticationMethod::PrivateKeyJwt)),
+            Mechanism::Certificate => return Err(Reason::MethodNotEnabled(AuthenticationMethod::TlsClientAuth)),
+            Mechanism::Post { client_id, client_secret } => {
+                let client = self.find(client_id).await?;
+                self.check_secret(client, AuthenticationMethod::ClientSecretPost, client_secret.expose(), at).await?
+            }
+            Mechanism::Basic(basic) => {
+                let (raw, method) = (basic.raw(), AuthenticationMethod::ClientSecretBasic);
+                let named = |id: &str| body_client_id.is_none_or(|body| body == id);
+                match basic.decoded() {
+                    Some(decoded) if !named(decoded.0) && !named(raw.0) => return Err(Reason::ClientIdMismatch),
+                    Some(decoded) if decoded == raw => {
+                        let client = self.find(raw.0).await?;
+                        self.check_secret(client, method, raw.1, at).await?
+                    }
+                    // Two readings: the registration says which one is meant.
+                    Some(decoded) => {
+                        let by_decoded = self.find(decoded.0).await?;
+                        let by_raw = if decoded.0 == raw.0 { by_decoded.clone() } else { self.find(raw.0).await? };
+                        match by_decoded.filter(|client| !client.reads_basic_raw()) {
+                            Some(client) => self.check_secret(Some(client), method, decoded.1, at).await?,
+                            None => {
+                                let client = by_raw.filter(|client| client.reads_basic_raw());
+                                self.check_secret(client, method, raw.1, at).await?
+                            }
+                        }
+                    }
+                    // Only a raw client can have meant this; whoever fails gets the answer to a malformed header, so that
+                    // the answer does not tell who is registered for raw Basic.
+                    None => {
+                        let client = self.find(raw.0).await?.filter(|client| client.reads_basic_raw());
+                        let found = self.check_secret(client, method, raw.1, at).await;
+                        found.map_err(|reason| match reason {
+                            Reason::ClientStore(_) | Reason::VerifierBusy | Reason::VerifierLost => reason,
+                            _ => Reason::MalformedAuthorization("a bad escape"),
+                        })?
+                    }
+                }
+            }
+        };
+        // After authentication only the authenticated client counts; a body that names another is refused.
+        if body_client_id.is_some_and(|body| body != found.client.client_id.as_str()) {
+            return Err(Reason::ClientIdMismatch);
+        }
+        Ok(self.authenticated(found, at, credentials.endpoint, credentials.peer, Vec::new()))
+    }
+
+    /// Looks a client up by what a stranger wrote. Text that no client can be called never reaches the store.
+    async fn find(&self, client_id: &str) -> Result<Option<Arc<Client>>, Reason> {
+        if !ClientId::is_valid(client_id) {
+            return Ok(None);
+        }
+        let client = self.clients.client(client_id).await.map_err(Reason::ClientStore)?;
+        Ok(client.filter(|client| client.client_id.as_str() == client_id))
+    }
+
+    /// Checks a secret against the client's, or against a dummy of the configured kind where the client cannot use it.
+    async fn check_secret(
+        &self,
+        client: Option<Arc<Client>>,
+        method: AuthenticationMethod,
+        presented: &str,
+        at: Timestamp,
+    ) -> Result<Found, Reason> {
+        if presented.len() > secret::MAX_SECRET_OCTETS {
+            return Err(Reason::CredentialsTooLong("client_secret"));
+        }
+        let usable = match client {
+            None => Err(Reason::UnknownClient),
+            Some(client) => self.check_standing(&client, &method).map(|()| client),
+        };
+        let secrets = match &usable {
+            Ok(client) => client.client_secrets.as_slice(),
+            Err(_) => std::slice::from_ref(&self.dummy_secret),
+        };
+        let matched = self.matching(secrets, presented).await?;
+        let client = usable?;
+        match matched.and_then(|place| client.client_secrets.get(place)) {
+            None => Err(Reason::WrongSecret),
+            Some(secret) if !secret.stands_at(at) => Err(Reason::ExpiredSecret),
+            Some(_) => Ok(Found { client, method, secret: matched }),
+        }
+    }
+
+    fn check_standing(&self, client: &Client, method: &AuthenticationMethod) -> Result<(), Reason> {
+        if client.disabled {
+            return Err(Reason::DisabledClient);
+        }
+        self.check_registration(client)?;
+        if !client.token_endpoint_auth_method.contains(method) {
+            return Err(Reason::MethodNotRegistered(method.clone()));
+        }
+        if !self.methods.contains(method) {
+            return Err(Reason::MethodNotEnabled(method.clone()));
+        }
+        Ok(())
+    }
+
+    /// Clients arrive at run time, so their faults do too.
+    pub(crate) fn check_registration(&self, client: &Client) -> Result<(), Reason> {
+        let faults = client.faults(&self.methods);
+        if faults.is_empty() { Ok(()) } else { Err(Reason::FaultyClient(faults)) }
+    }
+
+    /// The place of the secret that matches: every fast verifier is compared, in constant time, with one digest; then the
+    /// slow ones, one after the other.
+    async fn matching(&self, secrets: &[RegisteredSecret], presented: &str) -> Result<Option<usize>, Reason> {
+        let digest = secret::digest(presented);
+        let mut matched = None;
+        for (at, secret) in secrets.iter().enumerate() {
+            if secret.verifier.matches_digest(&digest) {
+                matched = Some(at);
+            }
+        }
+        #[cfg(feature = "argon2")]
+        for (at, secret) in secrets.iter().enumerate() {
+            if let (None, Some(phc)) = (matched, secret.verifier.slow())
+                && self.slow_verifier.verify(phc, presented).await?
+            {
+                matched = Some(at);
+            }
+        }
+        Ok(matched)
+    }
+
+    fn authenticated(
+        &self,
+        found: Found,
+        at: Timestamp,
+        endpoint: Endpoint,
+        peer: Option<IpAddr>,
+        one_time: Vec<Record>,
+    ) -> AuthenticatedClient {
+        let Found { client, method, secret } = found;
+        AuthenticatedClient { client, at, issuer: Arc::clone(&self.issuer), method, secret, endpoint, peer, one_time }
+    }
+}
+
+/// A client, and how it was found to be the one.
+struct Found {
+    client: Arc<Client>,
+    method: AuthenticationMethod,
+    secret: Option<usize>,
+}
+
+impl Client {
+    fn reads_basic_raw(&self) -> bool {
+        self.basic_encoding == super::BasicEncoding::Raw
+    }
+}

@@ -1,0 +1,324 @@
+//! The serde form of a client: member by member, so that one bad member is a named fault and not the end of reading.
+
+use super::secret::{MAX_SECRET_OCTETS, RegisteredSecret, SecretVerifier};
+use super::{AuthenticationMethod, BasicEncoding, Client, ClientId, Fault};
+use crate::clock::Timestamp;
+use crate::resource::Audience;
+use crate::scope::Scope;
+use crate::token::AccessTokenFormat;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use zeroize::Zeroize;
+
+/// Members of RFC 7591 §2 and §3.2.1 that inform people and decide nothing here.
+const INFORMATIONAL: [&str; 12] = [
+    "client_uri",
+    "logo_uri",
+    "contacts",
+    "tos_uri",
+    "policy_uri",
+    "software_id",
+    "software_version",
+    "redirect_uris",
+    "response_types",
+    "client_id_issued_at",
+    "registration_client_uri",
+    "application_type",
+];
+
+/// Members that tighten security, and what they need that this build has not.
+const SECURITY: [&str; 14] = [
+    "jwks",
+    "jwks_uri",
+    "token_endpoint_auth_signing_alg",
+    "assertion_audience",
+    "federated",
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
+    "tls_client_auth_san_ip",
+    "tls_client_auth_san_email",
+    "tls_client_certificate_bound_access_tokens",
+    "dpop_bound_access_tokens",
+    "authorization_details_types",
+    "registration_access_token",
+];
+
+/// The members as they were read, each taken out once; what stays is unknown.
+#[derive(Default)]
+struct Members {
+    values: BTreeMap<String, Value>,
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+}
+
+impl Members {
+    fn take<V: DeserializeOwned>(&mut self, key: &str) -> Option<V> {
+        let value = self.values.remove(key).filter(|value| !value.is_null())?;
+        match serde_json::from_value(value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.faults.push(Fault::new(key, error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn take_resources(&mut self, key: &str) -> Option<Audience> {
+        Some(self.take::<Vec<String>>(key)?.into_iter().collect())
+    }
+
+    /// All secrets, wherever they are written. No message repeats a value.
+    fn take_secrets(&mut self) -> Vec<RegisteredSecret> {
+        let mut secrets = Vec::new();
+        let expires_at: Option<Timestamp> = self.take("client_secret_expires_at");
+        let expires_at = expires_at.filter(|at| *at > Timestamp::default()); // 0 means never (RFC 7591 §3.2.1)
+        for (key, member) in [("client_secret", "secret"), ("client_secret_hash", "hash")] {
+            if let Some(value) = self.values.remove(key) {
+                let table = [(member.to_owned(), value)].into_iter().collect();
+                let secret = self.read_secret(key, table, key);
+                secrets.extend(secret.map(|secret| RegisteredSecret { expires_at, ..secret }));
+            }
+        }
+        if self.values.contains_key("client_secrets") && expires_at.is_some() {
+            self.faults
+                .push(Fault::new("client_secret_expires_at", "write expires_at beside each of the client_secrets"));
+        }
+        match self.values.remove("client_secrets") {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(list)) => {
+                for (at, value) in list.into_iter().enumerate() {
+                    let key = format!("client_secrets[{at}]");
+                    let table = match value {
+                        Value::Object(table) => table,
+                        text => [("secret".to_owned(), text)].into_iter().collect(),
+                    };
+                    let secret = self.read_secret(&key, table, &(at + 1).to_string());
+                    secrets.extend(secret);
+                }
+            }
+            Some(_) => self.faults.push(Fault::new("client_secrets", "must be a list of texts or tables")),
+        }
+        secrets
+    }
+
+    fn read_secret(
+        &mut self,
+        key: &str,
+        mut table: serde_json::Map<String, Value>,
+        id: &str,
+    ) -> Option<RegisteredSecret> {
+        let fault = |problem: &str| Fault::new(key, problem);
+        let verifier = match (table.remove("secret"), table.remove("hash")) {
+            (Some(Value::String(mut secret)), None) => {
+                if secret.is_empty() || secret.len() > MAX_SECRET_OCTETS || secret.chars().any(char::is_control) {
+                    self.faults.push(fault("must be 1 to 1024 octets of UTF-8 without control characters"));
+                    return None;
+                }
+                if secret.chars().count() < 8 {
+                    self.warnings.push(fault("is shorter than 8 characters"));
+                }
+                let verifier = SecretVerifier::sha256(&secret);
+                secret.zeroize();
+                verifier
+            }
+            (None, Some(Value::String(hash))) => match hash.parse() {
+                Ok(verifier) => verifier,
+                Err(super::InvalidVerifier { problem }) => {
+                    self.faults.push(fault(problem));
+                    return None;
+                }
+            },
+            _ => {
+                self.faults.push(fault("must be a text, or a table with either secret or hash as text"));
+                return None;
+            }
+        };
+        let id = match table.remove("id") {
+            None => id.to_owned(),
+            Some(Value::String(id)) if !id.chars().any(char::is_control) => id,
+            Some(_) => {
+                self.faults.push(fault("id must be a text without control characters"));
+                return None;
+            }
+        };
+        let expires_at = match table.remove("expires_at").map(serde_json::from_value) {
+            None => None,
+            Some(Ok(at)) => at,
+            Some(Err(_)) => {
+                self.faults.push(fault("expires_at must be seconds since 1970, or an RFC 3339 text"));
+                return None;
+            }
+        };
+        if let Some(unknown) = table.keys().next() {
+            self.faults.push(fault(&format!("has an unknown member {unknown:?}")));
+            return None;
+        }
+        Some(RegisteredSecret { expires_at, ..RegisteredSecret::new(id, verifier) })
+    }
+
+    /// One method, or a list of them; absent means `client_secret_basic` (RFC 7591 §2).
+    fn take_methods(&mut self) -> Vec<AuthenticationMethod> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "must be one method or a list of methods")]
+        enum OneOrSeveral {
+            One(AuthenticationMethod),
+            Several(Vec<AuthenticationMethod>),
+        }
+        match self.take("token_endpoint_auth_method") {
+            None => vec![AuthenticationMethod::ClientSecretBasic],
+            Some(OneOrSeveral::One(method)) => vec![method],
+            Some(OneOrSeveral::Several(methods)) => {
+                if methods.is_empty() {
+                    self.faults.push(Fault::new("token_endpoint_auth_method", "must name a method"));
+                }
+                methods
+            }
+        }
+    }
+
+    /// RFC 7591 §2: absent means `authorization_code`, which is not this grant.
+    fn take_grant_types(&mut self) -> Vec<String> {
+        if !self.values.contains_key("grant_types") {
+            self.warnings.push(Fault::new(
+                "grant_types",
+                "is absent, which means authorization_code (RFC 7591): the client gets no token; \
+                 write [\"client_credentials\"], or [] for a client that only introspects",
+            ));
+            return vec!["authorization_code".to_owned()];
+        }
+        self.take("grant_types").unwrap_or_default()
+    }
+
+    /// What is left over: informational, a security setting that this build cannot honour, or a typo.
+    fn refuse_the_rest(&mut self) {
+        for (key, value) in std::mem::take(&mut self.values) {
+            let name = key.split_once('#').map_or(key.as_str(), |(name, _language)| name);
+            if INFORMATIONAL.contains(&name) || name == "client_name" || value.is_null() {
+                continue;
+            }
+            if SECURITY.contains(&name) {
+                let off = value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty);
+                if !off {
+                    self.faults.push(Fault::new(key, "needs a feature that this build has not"));
+                }
+            } else {
+                self.faults.push(Fault::new(key, "is not a known member"));
+            }
+        }
+    }
+
+    fn into_client(mut self, client_id: ClientId) -> Client {
+        let client = Client {
+            client_name: self.take("client_name"),
+            client_secrets: self.take_secrets(),
+            token_endpoint_auth_method: self.take_methods(),
+            grant_types: self.take_grant_types(),
+            scope: self.take("scope"),
+            default_scope: self.take("default_scope"),
+            resources: self.take_resources("resources"),
+            default_resources: self.take_resources("default_resources"),
+            audience: self.take_resources("audience").unwrap_or_default(),
+            access_token_format: self.take("access_token_format"),
+            access_token_lifetime: self.take("access_token_lifetime"),
+            disabled: self.take("disabled").unwrap_or_default(),
+            may_introspect: self.take("may_introspect").unwrap_or_default(),
+            tokens_not_before: self.take("tokens_not_before"),
+            basic_encoding: self.take::<BasicEncoding>("basic_encoding").unwrap_or_default(),
+            ..Client::empty(client_id)
+        };
+        self.refuse_the_rest();
+        Client { faults: self.faults, warnings: self.warnings, ..client }
+    }
+}
+
+impl<'de> Deserialize<'de> for Client {
+    /// Reads a map with a valid `client_id`; whatever else is wrong becomes a [`Fault`] of the client.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a client registration")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Members::default();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if members.values.contains_key(&key) {
+                        members.faults.push(Fault::new(key.clone(), "stands twice"));
+                    }
+                    members.values.insert(key, value);
+                }
+                Ok(members)
+            }
+        }
+        let mut members = deserializer.deserialize_map(MembersVisitor)?;
+        let client_id = members.values.remove("client_id").ok_or_else(|| D::Error::missing_field("client_id"))?;
+        let client_id =
+            serde_json::from_value(client_id).map_err(|error| D::Error::custom(format_args!("client_id: {error}")))?;
+        Ok(members.into_client(client_id))
+    }
+}
+
+/// The serde form on the way out; its order is that of the documentation.
+#[derive(Serialize)]
+struct Written<'a> {
+    client_id: &'a ClientId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: &'a Option<String>,
+    #[serde(skip_serializing_if = "<[RegisteredSecret]>::is_empty")]
+    client_secrets: &'a [RegisteredSecret],
+    token_endpoint_auth_method: &'a [AuthenticationMethod],
+    grant_types: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: &'a Option<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_scope: &'a Option<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_resources: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    audience: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token_format: Option<AccessTokenFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token_lifetime: Option<u64>,
+    disabled: bool,
+    may_introspect: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_not_before: Option<Timestamp>,
+    basic_encoding: BasicEncoding,
+}
+
+impl Serialize for Client {
+    /// Writes what [`Deserialize`] reads; secrets as their hashes. A faulty client is refused: what it meant is not known.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !self.faults.is_empty() {
+            return Err(S::Error::custom(format_args!("the client is faulty: {}", Fault::list(&self.faults))));
+        }
+        Written {
+            client_id: &self.client_id,
+            client_name: &self.client_name,
+            client_secrets: &self.client_secrets,
+            token_endpoint_auth_method: &self.token_endpoint_auth_method,
+            grant_types: &self.grant_types,
+            scope: &self.scope,
+            default_scope: &self.default_scope,
+            resources: self.resources.as_ref().map(|list| list.iter().collect()),
+            default_resources: self.default_resources.as_ref().map(|list| list.iter().collect()),
+            audience: self.audience.iter().collect(),
+            access_token_format: self.access_token_format,
+            access_token_lifetime: self.access_token_lifetime,
+            disabled: self.disabled,
+            may_introspect: self.may_introspect,
+            tokens_not_before: self.tokens_not_before,
+            basic_encoding: self.basic_encoding,
+        }
+        .serialize(serializer)
+    }
+}

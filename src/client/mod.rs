@@ -1,0 +1,451 @@
+//! Who asks: a registered [`Client`], and the [`ClientStore`] that knows it.
+//!
+//! ```
+//! use client_credentials::{Client, Config};
+//!
+//! let client: Client = serde_json::from_str(
+//!     r#"{ "client_id": "reports", "client_secret": "a secret of the operator's", "scope": "read write",
+//!          "grant_types": ["client_credentials"], "default_scope": "read", "access_token_lifetime": 600 }"#,
+//! )?;
+//! assert!(client.validate(&Config::new("https://as.example.com")).is_empty());
+//! assert!(!format!("{client:?}").contains("operator's")); // hashed when it was read
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+pub(crate) mod authentication;
+pub(crate) mod basic;
+mod metadata;
+pub(crate) mod secret;
+
+use crate::clock::Timestamp;
+use crate::random::{RandomError, RandomSource, SystemRandom};
+use crate::resource::{Audience, is_absolute_uri};
+use crate::scope::Scope;
+use crate::server::Config;
+use crate::store::StoreError;
+use crate::token::AccessTokenFormat;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+pub use secret::{ClientSecret, InvalidVerifier, RegisteredSecret, SecretVerifier, VerifierKind};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+/// The longest life that a token can be given: ten years, in seconds.
+pub(crate) const MAX_LIFETIME: u64 = 315_360_000;
+/// Secrets of one client, at most; each chosen one costs a slow hash where it is not cached.
+const MAX_SECRETS: usize = 8;
+
+/// The identifier of a client: 1 to 255 octets of UTF-8 without control characters, compared octet for octet.
+///
+/// Cloning shares the text. RFC 6749 §2.2 and Appendix A.1, widened to UTF-8.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(Arc<str>);
+
+/// The text is no client identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a client_id is 1 to 255 octets of UTF-8 without control characters")]
+#[non_exhaustive]
+pub struct InvalidClientId;
+
+impl ClientId {
+    /// Checks the text and keeps it as it is.
+    ///
+    /// # Errors
+    /// [`InvalidClientId`] for an empty or too long text, or one with a control character.
+    pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidClientId> {
+        let text = text.into();
+        if Self::is_valid(&text) { Ok(Self(text)) } else { Err(InvalidClientId) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn is_valid(text: &str) -> bool {
+        (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientId({:?})", &*self.0)
+    }
+}
+
+impl Serialize for ClientId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(&*Cow::<'de, str>::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// How a client proves who it is: the values of `token_endpoint_auth_method` (RFC 7591 §2, RFC 8705 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuthenticationMethod {
+    /// Id and secret in the `Authorization` header (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// Id and secret in the body (RFC 6749 §2.3.1).
+    ClientSecretPost,
+    /// A JWT with an HMAC of the secret (RFC 7523 §2.2). Not in this version.
+    ClientSecretJwt,
+    /// A JWT signed with the client's key (RFC 7523 §2.2). Not in this version.
+    PrivateKeyJwt,
+    /// A TLS certificate that chains to a trusted root (RFC 8705 §2.1). Not in this version.
+    TlsClientAuth,
+    /// A TLS certificate that the client registered (RFC 8705 §2.2). Not in this version.
+    SelfSignedTlsClientAuth,
+    /// No authentication: a public client, which never gets this grant (RFC 6749 §4.4).
+    None,
+    /// The embedder authenticated the client by means of its own.
+    Custom,
+    /// A value that this crate does not know; a fault in a registration.
+    Other(String),
+}
+
+impl AuthenticationMethod {
+    /// The methods of this build that a server can enable.
+    pub(crate) const AVAILABLE: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
+
+    const REGISTERED: [(&'static str, Self); 7] = [
+        ("client_secret_basic", Self::ClientSecretBasic),
+        ("client_secret_post", Self::ClientSecretPost),
+        ("client_secret_jwt", Self::ClientSecretJwt),
+        ("private_key_jwt", Self::PrivateKeyJwt),
+        ("tls_client_auth", Self::TlsClientAuth),
+        ("self_signed_tls_client_auth", Self::SelfSignedTlsClientAuth),
+        ("none", Self::None),
+    ];
+
+    /// The registered name, for example `client_secret_basic`; `custom` for an embedder's own.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Custom => "custom",
+            Self::Other(text) => text,
+            known => Self::REGISTERED.iter().find(|(_, method)| method == known).map_or("", |(name, _)| name),
+        }
+    }
+
+    fn needs_secret(&self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+}
+
+impl From<&str> for AuthenticationMethod {
+    fn from(name: &str) -> Self {
+        let known = Self::REGISTERED.into_iter().find(|(known, _)| *known == name);
+        known.map_or_else(|| Self::Other(name.to_owned()), |(_, method)| method)
+    }
+}
+
+impl fmt::Display for AuthenticationMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_str().escape_debug())
+    }
+}
+
+impl Serialize for AuthenticationMethod {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for AuthenticationMethod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok((&*Cow::<'de, str>::deserialize(deserializer)?).into())
+    }
+}
+
+/// How a client writes its id and secret inside `Authorization: Basic`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum BasicEncoding {
+    /// Each form-encoded first, as RFC 6749 §2.3.1 demands.
+    #[default]
+    Form,
+    /// As they are: what some client libraries send.
+    Raw,
+}
+
+/// Something wrong with a configuration or a registration: the key, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The key that is wrong, for example `default_scope`.
+    pub key: String,
+    /// What is wrong, or what would be right; never a secret.
+    pub problem: String,
+}
+
+impl Fault {
+    pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
+
+    /// All of them on one line.
+    pub(crate) fn list(faults: &[Self]) -> String {
+        faults.iter().map(Self::to_string).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl fmt::Display for Fault {
+    /// Writes `key: problem` with control characters escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped = |text: &str| -> String {
+            text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+        };
+        write!(f, "{}: {}", escaped(&self.key), escaped(&self.problem))
+    }
+}
+
+/// One registered client.
+///
+/// The serde form has the metadata names of RFC 7591 (`client_id`, `scope`, `token_endpoint_auth_method`, …) and the
+/// extensions beside them; every setting that is `None` inherits the server's. Reading never fails for what a member
+/// says: a wrong type, an unknown name, or a security setting whose feature this build lacks is remembered as a
+/// [`Fault`], [`validate`](Self::validate) lists it, and the server refuses the client with 401 and an event that names
+/// it. So a typo in one registration cannot weaken that client, nor stop the others. A faulty client does not serialise.
+///
+/// | member | RFC | meaning |
+/// |---|---|---|
+/// | `client_id`, `client_name`, `scope`, `grant_types` | 7591 §2 | as there; `grant_types` absent means `authorization_code`, so not this grant |
+/// | `token_endpoint_auth_method` | 7591 §2 | one text or a list: the set that is accepted; absent: `client_secret_basic` |
+/// | `client_secret`, `client_secret_expires_at` | 7591 §3.2.1 | hashed when read; 0 means never |
+/// | `client_secret_hash` | – | `sha256:` and base64url, or a PHC string of Argon2id (feature `argon2`) |
+/// | `client_secrets` | – | several at once: texts, or tables of `secret` or `hash`, `id`, `expires_at` |
+/// | `default_scope` | – | granted when no scope is asked for; an empty text: a token without scope |
+/// | `resources`, `default_resources` | – | what tokens may be asked for; the audience when nothing is asked |
+/// | `audience` | – | the identifiers that this client answers to as a resource server |
+/// | `access_token_lifetime`, `access_token_format` | – | seconds; `opaque` |
+/// | `disabled`, `may_introspect` | – | booleans |
+/// | `tokens_not_before` | – | tokens issued before this moment are dead |
+/// | `basic_encoding` | – | `form` or `raw` |
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Client {
+    /// Its identifier.
+    pub client_id: ClientId,
+    /// Its name for people.
+    pub client_name: Option<String>,
+    /// The secrets that are accepted: several at once while one replaces the other.
+    pub client_secrets: Vec<RegisteredSecret>,
+    /// The methods that are accepted, and no other.
+    pub token_endpoint_auth_method: Vec<AuthenticationMethod>,
+    /// The grants that it may use.
+    pub grant_types: Vec<String>,
+    /// What it may have; `None`: exactly the server's default scopes.
+    pub scope: Option<Scope>,
+    /// What it gets when it asks for no scope; `None`: the server's default within `scope`.
+    pub default_scope: Option<Scope>,
+    /// The resources that it may ask tokens for; `None`: all that the server knows.
+    pub resources: Option<Audience>,
+    /// The audience of a token when it asks for no resource.
+    pub default_resources: Option<Audience>,
+    /// What it is as a resource server: it may introspect tokens for these.
+    pub audience: Audience,
+    /// The format of its tokens.
+    pub access_token_format: Option<AccessTokenFormat>,
+    /// The life of its tokens in seconds.
+    pub access_token_lifetime: Option<u64>,
+    /// Whether it is treated like an unknown client, and its tokens like unknown tokens.
+    pub disabled: bool,
+    /// Whether it may introspect every token of its realm.
+    pub may_introspect: bool,
+    /// Tokens issued before this moment are dead: one write ends them all.
+    pub tokens_not_before: Option<Timestamp>,
+    /// How it writes `Authorization: Basic`.
+    pub basic_encoding: BasicEncoding,
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+}
+
+impl Client {
+    /// A client that is registered for `client_credentials` by `client_secret_basic`, as yet without secret and scope.
+    pub fn new(client_id: ClientId) -> Self {
+        Self {
+            grant_types: vec!["client_credentials".to_owned()],
+            token_endpoint_auth_method: vec![AuthenticationMethod::ClientSecretBasic],
+            ..Self::empty(client_id)
+        }
+    }
+
+    /// [`Client::new`] with a random `client_id` and a random secret, both from the operating system.
+    ///
+    /// Show the secret to the operator once; the client keeps its hash. Id and secret are unreserved characters, so every
+    /// encoding of Basic reads them alike.
+    ///
+    /// ```
+    /// let (client, secret) = client_credentials::Client::generate()?;
+    /// assert_eq!(secret.expose().len(), 43); // 32 random octets
+    /// # Ok::<(), client_credentials::RandomError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RandomError`] when the operating system has no random octets to give.
+    pub fn generate() -> Result<(Self, ClientSecret), RandomError> {
+        let mut octets = [0; 16];
+        SystemRandom.fill(&mut octets)?;
+        let secret = ClientSecret::generate(&SystemRandom)?;
+        let mut client = Self::new(ClientId(URL_SAFE_NO_PAD.encode(octets).into()));
+        client.client_secrets.push(RegisteredSecret::new("1", SecretVerifier::sha256(secret.expose())));
+        Ok((client, secret))
+    }
+
+    fn empty(client_id: ClientId) -> Self {
+        Self {
+            client_id,
+            client_name: None,
+            client_secrets: Vec::new(),
+            token_endpoint_auth_method: Vec::new(),
+            grant_types: Vec::new(),
+            scope: None,
+            default_scope: None,
+            resources: None,
+            default_resources: None,
+            audience: Audience::default(),
+            access_token_format: None,
+            access_token_lifetime: None,
+            disabled: false,
+            may_introspect: false,
+            tokens_not_before: None,
+            basic_encoding: BasicEncoding::Form,
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Lists what is wrong with this registration on a server of that configuration; empty when it can be used.
+    pub fn validate(&self, config: &Config) -> Vec<Fault> {
+        let mut faults = self.faults.clone();
+        self.check(&config.enabled_methods(), &mut faults);
+        faults
+    }
+
+    /// What is allowed and probably not meant, such as a short secret.
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
+    }
+
+    /// Whether the client may use the grant `client_credentials`.
+    pub(crate) fn may_use_grant(&self) -> bool {
+        self.grant_types.iter().any(|grant| grant == "client_credentials")
+    }
+
+    /// Whether a token that was issued to this client at `issued_at` still counts.
+    pub(crate) fn token_stands(&self, issued_at: Timestamp) -> bool {
+        !self.disabled && self.tokens_not_before.is_none_or(|start| issued_at >= start)
+    }
+
+    /// The faults of a client that the server is about to use; nothing is allocated for a sound one.
+    pub(crate) fn faults(&self, enabled: &[AuthenticationMethod]) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if !self.faults.is_empty() {
+            faults.clone_from(&self.faults);
+        }
+        self.check(enabled, &mut faults);
+        faults
+    }
+
+    /// What must hold between the members, however the client was made.
+    fn check(&self, enabled: &[AuthenticationMethod], faults: &mut Vec<Fault>) {
+        let methods = &self.token_endpoint_auth_method;
+        for method in methods {
+            if let AuthenticationMethod::Other(_) | AuthenticationMethod::Custom = method {
+                faults.push(Fault::new("token_endpoint_auth_method", format!("{method} is not a known method")));
+            } else if *method != AuthenticationMethod::None && !AuthenticationMethod::AVAILABLE.contains(method) {
+                faults.push(Fault::new("token_endpoint_auth_method", format!("{method} is not in this build")));
+            }
+        }
+        let public = methods.iter().all(|method| *method == AuthenticationMethod::None);
+        if !public && !methods.iter().any(|method| enabled.contains(method)) {
+            faults.push(Fault::new(
+                "token_endpoint_auth_method",
+                "none of the client's methods is enabled on the server",
+            ));
+        }
+        if self.client_secrets.is_empty() && methods.iter().any(AuthenticationMethod::needs_secret) {
+            faults
+                .push(Fault::new("client_secret", "a secret is needed for the registered token_endpoint_auth_method"));
+        }
+        if self.client_secrets.len() > MAX_SECRETS {
+            faults.push(Fault::new("client_secrets", format!("at most {MAX_SECRETS} secrets")));
+        }
+        if let (Some(default), Some(scope)) = (&self.default_scope, &self.scope)
+            && !scope.contains_all(default)
+        {
+            faults.push(Fault::new("default_scope", "every token of it must stand in scope"));
+        }
+        for (key, list) in [("resources", &self.resources), ("default_resources", &self.default_resources)] {
+            if list.as_ref().is_some_and(|list| !list.iter().all(is_absolute_uri)) {
+                faults.push(Fault::new(key, "each must be an absolute URI without fragment"));
+            }
+        }
+        if let (Some(default), Some(resources)) = (&self.default_resources, &self.resources)
+            && !default.iter().all(|resource| resources.contains(resource))
+        {
+            faults.push(Fault::new("default_resources", "each must stand in resources"));
+        }
+        if self.access_token_lifetime.is_some_and(|seconds| !(1..=MAX_LIFETIME).contains(&seconds)) {
+            faults.push(Fault::new("access_token_lifetime", format!("must be 1 to {MAX_LIFETIME} seconds")));
+        }
+        if self.access_token_format == Some(AccessTokenFormat::Jwt) {
+            faults.push(Fault::new("access_token_format", "jwt is not in this build; opaque is"));
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("client_id", &self.client_id)
+            .field("client_secrets", &self.client_secrets)
+            .field("token_endpoint_auth_method", &self.token_endpoint_auth_method)
+            .field("grant_types", &self.grant_types)
+            .field("scope", &self.scope)
+            .field("disabled", &self.disabled)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where registered clients are found: one method.
+///
+/// Read for each request, so that a change takes effect at once. Implemented for `&S`, `Arc<S>` and `Box<S>` of every
+/// store `S`.
+pub trait ClientStore: Send + Sync {
+    /// The client with exactly this `client_id`, or `None`.
+    ///
+    /// `client_id` is 1 to 255 octets of UTF-8 without control characters and otherwise what a stranger sent: bind it as a
+    /// parameter, never build a query of it. A client with another `client_id` (as a store that folds case might find) is
+    /// taken for `None`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot tell; the server answers 503.
+    fn client(&self, client_id: &str) -> impl Future<Output = Result<Option<Arc<Client>>, StoreError>> + Send;
+}
+
+macro_rules! client_store_behind {
+    ($($pointer:ty),*) => {$(
+        impl<S: ClientStore + ?Sized> ClientStore for $pointer {
+            fn client(&self, client_id: &str) -> impl Future<Output = Result<Option<Arc<Client>>, StoreError>> + Send {
+                S::client(self, client_id)
+            }
+        }
+    )*};
+}
+client_store_behind!(&S, Arc<S>, Box<S>);

@@ -1,0 +1,424 @@
+//! Client secrets: how they are made, kept and checked, and how one replaces another.
+//!
+//! A generated secret has 256 bits, so one SHA-256 keeps it; a secret that a person chose needs Argon2id (feature
+//! `argon2`). Nothing but the hash is ever kept.
+//!
+//! ```
+//! use client_credentials::{ClientSecret, RegisteredSecret, SecretVerifier, SystemRandom, Timestamp};
+//!
+//! let secret = ClientSecret::generate(&SystemRandom)?;
+//! let mut old = RegisteredSecret::new("2026", SecretVerifier::sha256(secret.expose()));
+//! old.expires_at = Some(Timestamp::from_secs(1_800_000_000)); // its successor is registered beside it until then
+//! # Ok::<(), client_credentials::RandomError>(())
+//! ```
+
+use crate::clock::Timestamp;
+use crate::random::{RandomError, RandomSource};
+use crate::token::decode_digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+use std::{borrow::Cow, fmt, str::FromStr};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Octets of a secret, at most: a longer one is an error where it is registered, and wrong where it is presented.
+pub(crate) const MAX_SECRET_OCTETS: usize = 1024;
+
+/// A secret in clear, as it is handed to an operator. Debug is redacted, the memory is wiped on drop.
+#[derive(Clone)]
+pub struct ClientSecret(Zeroizing<String>);
+
+impl ClientSecret {
+    /// A new secret: 32 random octets as 43 characters of base64url.
+    ///
+    /// # Errors
+    /// [`RandomError`] when the source has nothing to give.
+    pub fn generate(random: &dyn RandomSource) -> Result<Self, RandomError> {
+        let mut octets = Zeroizing::new([0; 32]);
+        random.fill(&mut *octets)?;
+        Ok(Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(*octets))))
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret(..)")
+    }
+}
+
+/// One of a client's secrets: its name for the log, its verifier, and when it ends.
+///
+/// Several may stand at once; a success event names the one that was used, so that the old one can be retired when it
+/// no longer appears.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RegisteredSecret {
+    /// What events call it; nothing secret.
+    pub id: String,
+    /// How it is checked.
+    #[serde(rename = "hash")]
+    pub verifier: SecretVerifier,
+    /// From this moment on it is refused; `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl RegisteredSecret {
+    /// A secret that does not expire.
+    pub fn new(id: impl Into<String>, verifier: SecretVerifier) -> Self {
+        Self { id: id.into(), verifier, expires_at: None }
+    }
+
+    pub(crate) fn stands_at(&self, at: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| at < end)
+    }
+}
+
+/// What is kept of a secret: enough to check it, useless to present.
+///
+/// Text form: `sha256:` and 43 characters of base64url, or a PHC string (`$argon2id$…`). Debug is redacted.
+#[derive(Clone)]
+pub struct SecretVerifier(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Sha256([u8; 32]),
+    #[cfg(feature = "argon2")]
+    Argon2id(std::sync::Arc<str>),
+}
+
+/// The text is no verifier that this build can check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a secret's hash {problem}")]
+#[non_exhaustive]
+pub struct InvalidVerifier {
+    pub(crate) problem: &'static str,
+}
+
+impl SecretVerifier {
+    /// For a generated secret: its SHA-256. A secret that a person chose could be guessed from that; see `argon2id`.
+    pub fn sha256(secret: &str) -> Self {
+        Self(Kind::Sha256(Sha256::digest(secret).into()))
+    }
+
+    /// For a chosen secret: Argon2id with 19 MiB, two passes, one lane, and a random salt (RFC 9106, OWASP's figures).
+    ///
+    /// Takes tens of milliseconds.
+    ///
+    /// # Errors
+    /// [`RandomError`] when `random` has nothing to give for the salt, or the memory cannot be had.
+    #[cfg(feature = "argon2")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "argon2")))]
+    pub fn argon2id(secret: &str, random: &dyn RandomSource) -> Result<Self, RandomError> {
+        argon2id::hash(secret, random).map(|phc| Self(Kind::Argon2id(phc)))
+    }
+
+    /// Whether `digest` is the SHA-256 of the secret, in constant time; no for a verifier of another kind.
+    pub(crate) fn matches_digest(&self, digest: &[u8; 32]) -> bool {
+        match &self.0 {
+            Kind::Sha256(own) => own.ct_eq(digest).into(),
+            #[cfg(feature = "argon2")]
+            Kind::Argon2id(_) => false,
+        }
+    }
+
+    /// The PHC string, where checking needs a slow hash.
+    #[cfg(feature = "argon2")]
+    pub(crate) fn slow(&self) -> Option<&std::sync::Arc<str>> {
+        match &self.0 {
+            Kind::Sha256(_) => None,
+            Kind::Argon2id(phc) => Some(phc),
+        }
+    }
+}
+
+/// A kind of verifier, for [`Config::unknown_client_work`](crate::Config::unknown_client_work).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum VerifierKind {
+    /// One SHA-256: right where all secrets are generated ones.
+    #[default]
+    Sha256,
+    /// One Argon2id: right where a client has a chosen secret (feature `argon2`).
+    #[cfg(feature = "argon2")]
+    Argon2id,
+}
+
+impl VerifierKind {
+    /// A verifier of this kind that no known secret matches.
+    pub(crate) fn unmatched(self) -> SecretVerifier {
+        SecretVerifier(match self {
+            Self::Sha256 => Kind::Sha256([0; 32]),
+            #[cfg(feature = "argon2")]
+            Self::Argon2id => Kind::Argon2id(argon2id::UNMATCHED.into()),
+        })
+    }
+}
+
+/// The SHA-256 of a presented secret.
+pub(crate) fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+impl FromStr for SecretVerifier {
+    type Err = InvalidVerifier;
+
+    fn from_str(text: &str) -> Result<Self, InvalidVerifier> {
+        if let Some(digest) = text.strip_prefix("sha256:") {
+            let problem = "must have 43 characters of base64url after `sha256:`";
+            return decode_digest(digest).map(|digest| Self(Kind::Sha256(digest))).ok_or(InvalidVerifier { problem });
+        }
+        if !text.starts_with("$argon2id$") {
+            return Err(InvalidVerifier { problem: "must be `sha256:` and base64url, or a PHC string of Argon2id" });
+        }
+        #[cfg(feature = "argon2")]
+        return argon2id::check(text).map(|()| Self(Kind::Argon2id(text.into())));
+        #[cfg(not(feature = "argon2"))]
+        Err(InvalidVerifier { problem: "of Argon2id needs the feature `argon2`" })
+    }
+}
+
+impl fmt::Debug for SecretVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Kind::Sha256(_) => "SecretVerifier(sha256:..)",
+            #[cfg(feature = "argon2")]
+            Kind::Argon2id(_) => "SecretVerifier($argon2id$..)",
+        })
+    }
+}
+
+impl Serialize for SecretVerifier {
+    /// Writes the text form.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Kind::Sha256(digest) => serializer.collect_str(&format_args!("sha256:{}", URL_SAFE_NO_PAD.encode(digest))),
+            #[cfg(feature = "argon2")]
+            Kind::Argon2id(phc) => serializer.serialize_str(phc),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretVerifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Drop for SecretVerifier {
+    fn drop(&mut self) {
+        match &mut self.0 {
+            Kind::Sha256(digest) => digest.zeroize(),
+            #[cfg(feature = "argon2")]
+            Kind::Argon2id(_) => {} // shared, salted and slow to attack
+        }
+    }
+}
+
+/// Argon2id: the hash itself, the cache of its successes, and the way off the executor.
+#[cfg(feature = "argon2")]
+pub(crate) mod argon2id {
+    use super::{InvalidVerifier, RandomError, RandomSource};
+    use crate::error::Reason;
+    use argon2::password_hash::phc::PasswordHash;
+    use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+    use argon2::{Algorithm, Argon2, Params, Version};
+    use sha2::{Digest, Sha256};
+    use std::fmt;
+    use std::future::{Future, poll_fn};
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
+    use std::task::{Poll, Waker};
+    use subtle::ConstantTimeEq;
+    use zeroize::Zeroizing;
+
+    /// A hash with the default parameters that no known secret has: the work done for an unknown client, where that is a slow one.
+    pub(super) const UNMATCHED: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    /// What a stored hash may ask for; beyond it is a fault, so that it cannot decide the cost freely.
+    const MAX_MEMORY_KIB: u32 = 64 * 1024;
+    const MAX_PASSES: u32 = 10;
+    const MAX_LANES: u32 = 4;
+    /// Successful verifications that are remembered.
+    const CACHED: usize = 1024;
+
+    pub(super) fn hash(secret: &str, random: &dyn RandomSource) -> Result<Arc<str>, RandomError> {
+        let mut salt = [0; 16];
+        random.fill(&mut salt)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
+        let hash = argon2.hash_password_with_salt(secret.as_bytes(), &salt).map_err(|_| RandomError)?;
+        Ok(hash.to_string().into())
+    }
+
+    pub(super) fn check(text: &str) -> Result<(), InvalidVerifier> {
+        let malformed = InvalidVerifier { problem: "is a malformed PHC string" };
+        let hash = PasswordHash::new(text).map_err(|_| malformed)?;
+        let params = Params::try_from(&hash).map_err(|_| malformed)?;
+        let complete = hash.salt.is_some() && hash.hash.is_some();
+        if hash.algorithm.as_str() != "argon2id" || !complete {
+            return Err(malformed);
+        }
+        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
+            return Err(InvalidVerifier { problem: "asks for more than 64 MiB, 10 passes or 4 lanes" });
+        }
+        Ok(())
+    }
+
+    fn verify(phc: &str, secret: &str) -> bool {
+        PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
+    }
+
+    /// Takes work off the executor: runs the closure it is given, somewhere, soon.
+    pub(crate) type Offload = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;
+
+    /// Checks chosen secrets for one server.
+    pub(crate) struct SlowVerifier {
+        /// Keyed digests of (verifier, secret) pairs that matched; a place is taken over by the next success that falls on it.
+        cache: Box<[Mutex<Option<[u8; 32]>>]>,
+        key: [u64; 4],
+        offload: Option<Box<Offload>>,
+        running: Arc<AtomicUsize>,
+        limit: usize,
+    }
+
+    impl SlowVerifier {
+        pub(crate) fn new() -> Self {
+            let random = RandomState::new();
+            Self {
+                cache: (0..CACHED).map(|_| Mutex::new(None)).collect(),
+                key: std::array::from_fn(|word| random.hash_one(word)),
+                offload: None,
+                running: Arc::default(),
+                limit: std::thread::available_parallelism().map_or(1, usize::from),
+            }
+        }
+
+        pub(crate) fn offload(&mut self, limit: usize, offload: Box<Offload>) {
+            self.limit = limit;
+            self.offload = Some(offload);
+        }
+
+        /// Whether `secret` matches; from memory where it did before.
+        pub(crate) async fn verify(&self, phc: &Arc<str>, secret: &str) -> Result<bool, Reason> {
+            let digest = self.digest(phc, secret);
+            if self.remembers(&digest) {
+                return Ok(true);
+            }
+            let Some(place) = Place::take(&self.running, self.limit) else { return Err(Reason::VerifierBusy) };
+            let matches = match &self.offload {
+                None => verify(phc, secret),
+                Some(offload) => {
+                    let (phc, secret) = (Arc::clone(phc), Zeroizing::new(secret.to_owned()));
+                    let (send, receive) = oneshot();
+                    offload(Box::new(move || {
+                        let matches = verify(&phc, &secret);
+                        drop(place); // before the answer, so that whoever has the answer finds the place free
+                        send.send(matches);
+                    }));
+                    receive.await.ok_or(Reason::VerifierLost)?
+                }
+            };
+            if matches {
+                self.remember(digest);
+            }
+            Ok(matches)
+        }
+
+        fn digest(&self, phc: &str, secret: &str) -> [u8; 32] {
+            // The lengths part the two texts, and the key makes the digest useless to anybody who reads this memory.
+            let keyed = self.key.iter().fold(Sha256::new(), |hash, word| hash.chain_update(word.to_le_bytes()));
+            keyed.chain_update(Sha256::digest(phc)).chain_update(secret).finalize().into()
+        }
+
+        fn slot(&self, digest: &[u8; 32]) -> Option<&Mutex<Option<[u8; 32]>>> {
+            let [first, second, ..] = digest;
+            self.cache.get(usize::from(u16::from_le_bytes([*first, *second])) % CACHED)
+        }
+
+        fn remembers(&self, digest: &[u8; 32]) -> bool {
+            self.slot(digest).is_some_and(|slot| {
+                let known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+                known.is_some_and(|known| known.ct_eq(digest).into())
+            })
+        }
+
+        fn remember(&self, digest: [u8; 32]) {
+            if let Some(slot) = self.slot(&digest) {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+            }
+        }
+    }
+
+    impl fmt::Debug for SlowVerifier {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "SlowVerifier(at most {} at once)", self.limit)
+        }
+    }
+
+    /// One of the verifications that may run at once; given back on drop.
+    struct Place(Arc<AtomicUsize>);
+
+    impl Place {
+        fn take(running: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+            let place = Self(Arc::clone(running));
+            (running.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A value that comes later, without a runtime; `None` when the sender was dropped.
+    fn oneshot() -> (Sender, impl Future<Output = Option<bool>> + Send) {
+        let slot = Arc::new(Mutex::new(Slot::default()));
+        let receiver = Arc::clone(&slot);
+        let receive = poll_fn(move |context| {
+            let mut slot = receiver.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.done {
+                return Poll::Ready(slot.value);
+            }
+            slot.waker = Some(context.waker().clone());
+            Poll::Pending
+        });
+        (Sender(slot), receive)
+    }
+
+    #[derive(Default)]
+    struct Slot {
+        value: Option<bool>,
+        done: bool,
+        waker: Option<Waker>,
+    }
+
+    struct Sender(Arc<Mutex<Slot>>);
+
+    impl Sender {
+        fn send(self, value: bool) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).value = Some(value);
+        }
+    }
+
+    impl Drop for Sender {
+        fn drop(&mut self) {
+            let waker = {
+                let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.done = true;
+                slot.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Errors with two readers: the client sees a code of the RFCs and a fixed text, the operator sees the [`Reason`].
+//!
+//! ```
+//! use client_credentials::{ErrorCode, Parts, Reason, TokenRequest};
+//!
+//! let error = TokenRequest::parse(Parts { method: "GET", ..Parts::default() }).unwrap_err();
+//! assert_eq!((error.status(), error.code()), (405, ErrorCode::InvalidRequest));
+//! assert!(matches!(error.reason(), Reason::MethodNotAllowed { .. }));
+//! assert!(error.body().starts_with(br#"{"error":"invalid_request""#));
+//! ```
+
+use crate::client::{AuthenticationMethod, Fault};
+use crate::random::RandomError;
+use crate::response::NO_STORE;
+use crate::store::StoreError;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The `error` codes that this crate answers with.
+///
+/// RFC 6749 §5.2; RFC 8707 §2 (`invalid_target`); RFC 9396 §5 (`invalid_authorization_details`); RFC 9449 §5
+/// (`invalid_dpop_proof`); RFC 6749 §4.1.2.1, borrowed for statuses 5xx (`server_error`, `temporarily_unavailable`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each name is the RFC's")]
+pub enum ErrorCode {
+    InvalidRequest,
+    InvalidClient,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    InvalidScope,
+    InvalidTarget,
+    InvalidAuthorizationDetails,
+    InvalidDpopProof,
+    ServerError,
+    TemporarilyUnavailable,
+}
+
+impl ErrorCode {
+    /// The code as it stands in the answer, for example `invalid_client`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidAuthorizationDetails => "invalid_authorization_details",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+
+    /// The status that goes with the code where no [`Reason`] says otherwise.
+    const fn status(self) -> u16 {
+        match self {
+            Self::InvalidClient => 401,
+            Self::ServerError => 500,
+            Self::TemporarilyUnavailable => 503,
+            _ => 400,
+        }
+    }
+
+    /// The text for a client where no [`Reason`] has a better one.
+    const fn description(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is malformed.",
+            Self::InvalidClient => "Client authentication failed.",
+            Self::UnauthorizedClient => "The client is not authorized to do this.",
+            Self::UnsupportedGrantType => "The authorization server does not support this grant_type.",
+            Self::InvalidScope => "The requested scope is invalid, unknown, or beyond what the client may have.",
+            Self::InvalidTarget => "A requested resource is invalid, unknown, or beyond what the client may have.",
+            Self::InvalidAuthorizationDetails => "The authorization_details are invalid or not supported here.",
+            Self::InvalidDpopProof => "The DPoP proof is invalid or not supported here.",
+            Self::ServerError => "The authorization server met an internal error.",
+            Self::TemporarilyUnavailable => "The authorization server cannot answer at present; try again later.",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a request was refused: for the operator's log, never for the client.
+///
+/// No variant holds text of the request, so that no secret, token or forged line can reach a log through it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    // What arrived (RFC 6749 §3.2).
+    /// The endpoint takes another method; `allow` is the `Allow` field.
+    #[error("the method is not allowed; allowed: {allow}")]
+    #[expect(missing_docs)]
+    MethodNotAllowed { allow: &'static str },
+    /// `Content-Type` is absent or not `application/x-www-form-urlencoded`.
+    #[error("the content type is not application/x-www-form-urlencoded")]
+    UnsupportedMediaType,
+    /// `Content-Encoding` is present; nothing is decompressed.
+    #[error("the request has a Content-Encoding")]
+    ContentEncoding,
+    /// The body is over 64 KiB.
+    #[error("the body is over the limit")]
+    BodyTooLarge,
+    /// The form cannot be decoded.
+    #[error("the form is malformed: {0}")]
+    MalformedForm(#[from] FormError),
+    /// A parameter that may stand once stands twice.
+    #[error("the parameter {0} is repeated")]
+    RepeatedParameter(&'static str),
+    /// A parameter of OAuth stands in the query of the URL.
+    #[error("the parameter {0} stands in the query")]
+    ParameterInQuery(&'static str),
+    /// A required parameter is absent or empty.
+    #[error("the parameter {0} is missing")]
+    MissingParameter(&'static str),
+    /// `grant_type` is not `client_credentials`, or the server has the grant switched off.
+    #[error("the grant_type is not supported")]
+    UnsupportedGrantType,
+
+    // Who sent it (RFC 6749 §2.3).
+    /// The `Authorization` field cannot be read.
+    #[error("the Authorization header is malformed: {0}")]
+    MalformedAuthorization(&'static str),
+    /// More than one authentication mechanism (or more than one `Authorization` field).
+    #[error("the request has more than one authentication mechanism")]
+    SeveralMechanisms,
+    /// Half of a mechanism, such as `client_secret` without `client_id`.
+    #[error("the request has {present} without {absent}")]
+    #[expect(missing_docs)]
+    IncompleteCredentials { present: &'static str, absent: &'static str },
+    /// No authentication at all, or a `client_id` alone.
+    #[error("the request has no client authentication")]
+    NoCredentials,
+    /// An `Authorization` scheme other than Basic.
+    #[error("the Authorization scheme is not supported")]
+    UnsupportedScheme,
+    /// The body's `client_id` is not the one that the credentials name.
+    #[error("the client_id in the body is not that of the credentials")]
+    ClientIdMismatch,
+    /// The presented id or secret is longer than any registered one can be.
+    #[error("the {0} is over the limit")]
+    CredentialsTooLong(&'static str),
+    /// No such client.
+    #[error("no client has this client_id")]
+    UnknownClient,
+    /// The client is disabled.
+    #[error("the client is disabled")]
+    DisabledClient,
+    /// The stored registration has faults and is not used.
+    #[error("the client's registration is faulty: {}", Fault::list(.0))]
+    FaultyClient(Vec<Fault>),
+    /// The server does not offer this method.
+    #[error("the authentication method {0} is not enabled on the server")]
+    MethodNotEnabled(AuthenticationMethod),
+    /// The client is not registered for this method.
+    #[error("the client is not registered for {0}")]
+    MethodNotRegistered(AuthenticationMethod),
+    /// No registered secret matched.
+    #[error("no secret matched")]
+    WrongSecret,
+    /// The secret is right, but its time is over.
+    #[error("the secret matched and has expired")]
+    ExpiredSecret,
+    /// A one-time value was used before.
+    #[error("a one-time value was used before")]
+    AlreadyUsed,
+    /// All slow verifications that may run at once are running.
+    #[error("too many slow secret verifications at once")]
+    VerifierBusy,
+    /// A slow verification was given up by the executor it was offloaded to.
+    #[error("the offloaded secret verification was dropped")]
+    VerifierLost,
+
+    // What it may have (RFC 6749 §3.3, RFC 8707).
+    /// The client is not registered for `client_credentials`.
+    #[error("the client is not registered for the client_credentials grant")]
+    GrantNotRegistered,
+    /// A `resource` that the server does not know (or that is no absolute URI).
+    #[error("a requested resource is not known to the server")]
+    UnknownResource,
+    /// A `resource` that the client may not ask for.
+    #[error("a requested resource is not the client's to ask for")]
+    ResourceNotRegistered,
+    /// More, or longer, `resource` values than allowed.
+    #[error("the requested resources are over the limit")]
+    TooManyResources,
+    /// `authorization_details` are not supported.
+    #[error("authorization_details are not supported")]
+    AuthorizationDetailsNotSupported,
+    /// The request has a DPoP proof, which this build cannot check; a token that is not bound would be weaker than asked for.
+    #[error("DPoP is not supported")]
+    DpopNotSupported,
+    /// `scope` does not follow RFC 6749 §3.3, or is over the limit.
+    #[error("the scope is malformed")]
+    MalformedScope,
+    /// A scope that the server does not offer or the client is not registered for.
+    #[error("a requested scope is not permitted")]
+    ScopeNotPermitted,
+    /// No scope was asked for, and neither the client nor the server has a default that applies.
+    #[error("no scope was requested and no default applies")]
+    NoDefaultScope,
+
+    // What it gets.
+    /// The grant belongs to another client or another server.
+    #[error("the grant was made for another client or server")]
+    ForeignGrant,
+    /// The edited grant cannot be issued.
+    #[error("the grant cannot be issued: {0}")]
+    InvalidGrant(&'static str),
+    /// A new token's key stood in the store already, again and again: the random source or the store is broken.
+    #[error("every new token's key stood in the store already")]
+    KeyCollision,
+    /// The client store failed.
+    #[error("the client store failed")]
+    ClientStore(#[source] StoreError),
+    /// The token store failed.
+    #[error("the token store failed")]
+    TokenStore(#[source] StoreError),
+    /// The random source failed.
+    #[error("no token could be made")]
+    Random(#[from] RandomError),
+    /// Another client's token was to be revoked.
+    #[error("the token belongs to another client")]
+    NotTheOwner,
+    /// No such path.
+    #[error("there is no such endpoint")]
+    NoSuchEndpoint,
+    /// A rule of the embedder's own; see [`AuthorizationServer::refuse`](crate::AuthorizationServer::refuse).
+    #[error("{cause}")]
+    #[expect(missing_docs)]
+    Refused { code: ErrorCode, cause: Cow<'static, str> },
+}
+
+impl Reason {
+    /// The wire face: code, status, description. The one place where a cause becomes an answer.
+    fn wire(&self) -> (ErrorCode, u16, Cow<'static, str>) {
+        use ErrorCode::*;
+        let (code, description): (ErrorCode, Cow<'static, str>) = match self {
+            Self::MethodNotAllowed { allow } => {
+                return (InvalidRequest, 405, format!("This endpoint takes only these methods: {allow}.").into());
+            }
+            Self::BodyTooLarge => return (InvalidRequest, 413, "The request body is too large.".into()),
+            Self::NoSuchEndpoint => return (InvalidRequest, 404, "There is no such endpoint.".into()),
+            Self::UnsupportedMediaType => {
+                (InvalidRequest, "The Content-Type must be application/x-www-form-urlencoded.".into())
+            }
+            Self::ContentEncoding => (InvalidRequest, "The request must not have a Content-Encoding.".into()),
+            Self::MalformedForm(_) => (InvalidRequest, "The form is malformed or has too many parameters.".into()),
+            Self::RepeatedParameter(name) => (InvalidRequest, format!("The parameter {name} is repeated.").into()),
+            Self::ParameterInQuery(name) => {
+                (InvalidRequest, format!("The parameter {name} belongs in the request body, not in the URL.").into())
+            }
+            Self::MissingParameter(name) => (InvalidRequest, format!("The parameter {name} is missing.").into()),
+            Self::MalformedAuthorization(_) => (InvalidRequest, "The Authorization header is malformed.".into()),
+            Self::SeveralMechanisms => {
+                (InvalidRequest, "The request has more than one client authentication mechanism.".into())
+            }
+            Self::IncompleteCredentials { present, absent } => {
+                (InvalidRequest, format!("The request has {present} without {absent}.").into())
+            }
+            Self::GrantNotRegistered => {
+                (UnauthorizedClient, "The client is not registered for this grant_type.".into())
+            }
+            Self::NotTheOwner => (UnauthorizedClient, "The token was not issued to this client.".into()),
+            Self::NoDefaultScope => {
+                (InvalidScope, "The request has no scope, and no default scope applies to the client.".into())
+            }
+            Self::UnsupportedGrantType => (UnsupportedGrantType, UnsupportedGrantType.description().into()),
+            Self::MalformedScope | Self::ScopeNotPermitted => (InvalidScope, InvalidScope.description().into()),
+            Self::UnknownResource | Self::ResourceNotRegistered | Self::TooManyResources => {
+                (InvalidTarget, InvalidTarget.description().into())
+            }
+            Self::AuthorizationDetailsNotSupported => {
+                (InvalidAuthorizationDetails, InvalidAuthorizationDetails.description().into())
+            }
+            Self::DpopNotSupported => (InvalidDpopProof, InvalidDpopProof.description().into()),
+            Self::NoCredentials
+            | Self::UnsupportedScheme
+            | Self::ClientIdMismatch
+            | Self::CredentialsTooLong(_)
+            | Self::UnknownClient
+            | Self::DisabledClient
+            | Self::FaultyClient(_)
+            | Self::MethodNotEnabled(_)
+            | Self::MethodNotRegistered(_)
+            | Self::WrongSecret
+            | Self::ExpiredSecret
+            | Self::AlreadyUsed => (InvalidClient, InvalidClient.description().into()),
+            Self::VerifierBusy | Self::VerifierLost | Self::ClientStore(_) | Self::TokenStore(_) | Self::Random(_) => {
+                (TemporarilyUnavailable, TemporarilyUnavailable.description().into())
+            }
+            Self::ForeignGrant | Self::InvalidGrant(_) | Self::KeyCollision => {
+                (ServerError, ServerError.description().into())
+            }
+            Self::Refused { code, .. } => (*code, code.description().into()),
+        };
+        (code, code.status(), description)
+    }
+
+    /// Seconds for `Retry-After` (RFC 9110 §10.2.3), where a retry can help.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::ClientStore(error) | Self::TokenStore(error) => Some(error.retry_after().as_secs().max(1)),
+            Self::VerifierBusy | Self::VerifierLost | Self::Random(_) => Some(1),
+            _ => None,
+        }
+    }
+}
+
+/// Why a form could not be decoded (RFC 6749 Appendix B).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormError {
+    /// A `%` without two hexadecimal digits.
+    #[error("a percent sign without two hexadecimal digits")]
+    Percent,
+    /// Octets that are not UTF-8 after decoding.
+    #[error("octets that are not UTF-8")]
+    Utf8,
+    /// More than 256 pairs, or a name over 128 octets.
+    #[error("too many parameters, or too long a name")]
+    Limit,
+}
+
+/// A refused request: what the client is told, and why.
+///
+/// What goes over the wire is [`status`](Self::status), [`headers`](Self::headers) and [`body`](Self::body); all three
+/// are fixed texts that repeat nothing of the request. `Display` is the operator's view and names the [`Reason`].
+///
+/// RFC 6749 §5.2.
+#[derive(Debug)]
+pub struct TokenError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    reason: Reason,
+    challenge: Option<Arc<str>>,
+}
+
+impl TokenError {
+    /// An answer to an unauthenticated or authenticated caller of a server whose `Basic` challenge is `challenge`.
+    pub(crate) fn new(reason: Reason, challenge: Option<&Arc<str>>) -> Self {
+        Self(Box::new(Inner { reason, challenge: challenge.cloned() }))
+    }
+
+    /// The RFC's code.
+    pub fn code(&self) -> ErrorCode {
+        self.0.reason.wire().0
+    }
+
+    /// The HTTP status: 400, 401, 404, 405, 413, 500 or 503.
+    pub fn status(&self) -> u16 {
+        self.0.reason.wire().1
+    }
+
+    /// The fixed text of `error_description`; only characters that RFC 6749 §5.2 allows.
+    pub fn description(&self) -> Cow<'static, str> {
+        self.0.reason.wire().2
+    }
+
+    /// The cause, for the operator.
+    pub fn reason(&self) -> &Reason {
+        &self.0.reason
+    }
+
+    /// The header fields: JSON, `no-store`, and where they apply `WWW-Authenticate`, `Allow` and `Retry-After`.
+    ///
+    /// A 401 always has its challenge (RFC 9110 §15.5.2).
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        let challenge = match (self.status(), &self.0.challenge) {
+            (401, Some(challenge)) => Some(("WWW-Authenticate", Cow::Borrowed(&**challenge))),
+            _ => None,
+        };
+        let allow = match self.0.reason {
+            Reason::MethodNotAllowed { allow } => Some(("Allow", Cow::Borrowed(allow))),
+            _ => None,
+        };
+        let retry_after = self.0.reason.retry_after().map(|seconds| ("Retry-After", Cow::Owned(seconds.to_string())));
+        NO_STORE
+            .into_iter()
+            .map(|(name, value)| (name, Cow::Borrowed(value)))
+            .chain(challenge)
+            .chain(allow)
+            .chain(retry_after)
+    }
+
+    /// The JSON body: `error` and `error_description`.
+    pub fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: &'a str,
+            error_description: &'a str,
+        }
+        let (code, _, description) = self.0.reason.wire();
+        crate::response::json(&Body { error: code.as_str(), error_description: &description })
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.0.reason)
+    }
+}
+
+impl std::error::Error for TokenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.reason)
+    }
+}

@@ -1,0 +1,221 @@
+//! The grant: [`issue_client_credentials_token`] and its stages, in reading order.
+//!
+//! An embedder with a rule of its own calls the stages and edits the [`Grant`] between them; see the example `staged`.
+//!
+//! ```
+//! # use client_credentials::*;
+//! # async fn answer<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, request: &TokenRequest<'_>) -> Result<TokenResponse, TokenError> {
+//! let client = server.authenticate(request.credentials()).await?;
+//! let mut grant = server.authorize(&client, request)?;
+//! grant.lifetime = grant.lifetime.min(300); // a rule of this server's
+//! server.issue(client, grant).await
+//! # }
+//! ```
+
+use crate::audit::Outcome;
+use crate::client::authentication::AuthenticatedClient;
+use crate::client::{ClientId, ClientStore, MAX_LIFETIME};
+use crate::error::{ErrorCode, Reason, TokenError};
+use crate::request::TokenRequest;
+use crate::resource::Audience;
+use crate::response::TokenResponse;
+use crate::scope::Scope;
+use crate::server::AuthorizationServer;
+use crate::token::{
+    AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, Record, RecordKey, RecordValue,
+    TokenRecord, TokenStore, opaque,
+};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Issues one access token to the client that sent `request`, or says why not.
+///
+/// Reads the client, writes once: the token and the one-time values it was bought with.
+///
+/// # Errors
+/// `invalid_client` (401), `unauthorized_client`, `invalid_target`, `invalid_scope` (400), `temporarily_unavailable`
+/// (503): nothing was written.
+///
+/// RFC 6749 §4.4.
+pub async fn issue_client_credentials_token<C: ClientStore, T: TokenStore>(
+    server: &AuthorizationServer<C, T>,
+    request: &TokenRequest<'_>,
+) -> Result<TokenResponse, TokenError> {
+    let client = server.authenticate(request.credentials()).await?; // RFC 6749 §2.3, §3.2.1
+    let grant = server.authorize(&client, request)?; // RFC 6749 §3.3, RFC 8707
+    server.issue(client, grant).await // RFC 6749 §5.1
+}
+
+/// What a client is about to get; every public field may be edited before it is issued.
+///
+/// Belongs to the client and the server it was made for: `issue` refuses it elsewhere.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Grant {
+    /// What the token permits; an empty scope is left out of the answer.
+    pub scope: Scope,
+    /// For whom the token is.
+    pub audience: Audience,
+    /// Its life in seconds, 1 to 315 360 000.
+    pub lifetime: u64,
+    /// Its format.
+    pub format: AccessTokenFormat,
+    /// The key that its holder must prove to have.
+    pub confirmation: Option<Confirmation>,
+    /// Granted details (RFC 9396).
+    pub authorization_details: Option<AuthorizationDetails>,
+    /// Claims of the embedder's own; what the protocol says of a token cannot be overwritten.
+    pub claims: Claims,
+    client_id: ClientId,
+    issuer: Arc<str>,
+}
+
+impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
+    /// Decides what the client gets: stage two of three. Reads and writes nothing.
+    ///
+    /// # Errors
+    /// `unsupported_grant_type`, `invalid_dpop_proof`, `unauthorized_client`, `invalid_target`,
+    /// `invalid_authorization_details`, `invalid_scope` (400), the first that applies in this order.
+    ///
+    /// RFC 6749 §3.3, §5.2; RFC 8707 §2.
+    pub fn authorize(&self, client: &AuthenticatedClient, request: &TokenRequest<'_>) -> Result<Grant, TokenError> {
+        self.decide(client, request).map_err(|reason| self.refused(client, reason))
+    }
+
+    /// Mints the token and commits it with what it was bought with, in one all-or-nothing write: stage three of three.
+    ///
+    /// # Errors
+    /// `invalid_client` (401) when a one-time value was used before; `temporarily_unavailable` (503) when the store or the
+    /// random source fails; `server_error` (500) when the grant is another client's or server's, or was edited into
+    /// something that cannot be issued. Nothing was written.
+    ///
+    /// RFC 6749 §5.1.
+    pub async fn issue(&self, client: AuthenticatedClient, grant: Grant) -> Result<TokenResponse, TokenError> {
+        let issued = self.commit(&client, grant).await;
+        let (key, expires_at, response) = issued.map_err(|reason| self.refused(&client, reason))?;
+        if let Some(observer) = &self.observer {
+            let (jti, scope) = (&*key.jti(), response.scope.as_str());
+            observer(&client.event(Outcome::Issued { jti, scope, expires_at }));
+        }
+        Ok(response)
+    }
+
+    /// Refuses an authenticated client by a rule of the embedder's own, with an event; for use between the stages.
+    ///
+    /// The client gets `code` and the fixed description that belongs to it; `cause` is for the operator.
+    ///
+    /// ```
+    /// # use client_credentials::*;
+    /// # fn rule<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, client: &AuthenticatedClient) -> Result<(), TokenError> {
+    /// if client.client().client_id.as_str().starts_with("batch-") {
+    ///     return Err(server.refuse(client, ErrorCode::UnauthorizedClient, "batch jobs run at night"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn refuse(
+        &self,
+        client: &AuthenticatedClient,
+        code: ErrorCode,
+        cause: impl Into<Cow<'static, str>>,
+    ) -> TokenError {
+        self.refused(client, Reason::Refused { code, cause: cause.into() })
+    }
+
+    fn decide(&self, client: &AuthenticatedClient, request: &TokenRequest<'_>) -> Result<Grant, Reason> {
+        if !self.config.offers_grant() {
+            return Err(Reason::UnsupportedGrantType); // switched off for the whole server
+        }
+        if request.has_dpop_proof() {
+            return Err(Reason::DpopNotSupported);
+        }
+        let registration = client.client();
+        if !registration.may_use_grant() {
+            return Err(Reason::GrantNotRegistered); // RFC 6749 §5.2 unauthorized_client
+        }
+        let audience = self.resource_rules.select(registration, request.resource())?; // RFC 8707 §2
+        if request.authorization_details().is_some() {
+            return Err(Reason::AuthorizationDetailsNotSupported); // RFC 9396 §5
+        }
+        let scope = self.scope_rules.select(registration, request.scope())?; // RFC 6749 §3.3
+        Ok(Grant {
+            scope,
+            audience,
+            lifetime: registration.access_token_lifetime.unwrap_or(self.config.access_token_lifetime),
+            format: registration.access_token_format.unwrap_or(self.config.access_token_format),
+            confirmation: None,
+            authorization_details: None,
+            claims: Claims::default(),
+            client_id: registration.client_id.clone(),
+            issuer: Arc::clone(&self.issuer),
+        })
+    }
+
+    async fn commit(
+        &self,
+        client: &AuthenticatedClient,
+        grant: Grant,
+    ) -> Result<(RecordKey, crate::Timestamp, TokenResponse), Reason> {
+        let own = |issuer: &Arc<str>| **issuer == *self.issuer;
+        if !own(&grant.issuer) || !own(&client.issuer) || grant.client_id != client.client.client_id {
+            return Err(Reason::ForeignGrant);
+        }
+        if !(1..=MAX_LIFETIME).contains(&grant.lifetime) {
+            return Err(Reason::InvalidGrant("its lifetime is out of bounds"));
+        }
+        let AccessTokenFormat::Opaque = grant.format else {
+            return Err(Reason::InvalidGrant("its format is not in this build"));
+        };
+        let expires_at = client.at.second_plus(grant.lifetime);
+        let token_type = Confirmation::token_type(grant.confirmation.as_ref());
+        let mut record = Record {
+            key: RecordKey::from_bytes([0; 32]),
+            expires_at,
+            value: RecordValue::AccessToken(TokenRecord {
+                client_id: grant.client_id,
+                scope: grant.scope.clone(),
+                audience: grant.audience,
+                issued_at: client.at.second_plus(0),
+                confirmation: grant.confirmation.map(Box::new),
+                authorization_details: grant.authorization_details.clone(),
+                claims: grant.claims,
+            }),
+        };
+        // A key that stands already means that the random source repeats itself: never overwrite, try again, give up soon.
+        for _ in 0..3 {
+            let access_token = opaque::mint(&*self.random, &self.config.access_token_prefix)?;
+            record.key = self.keys.access_token(access_token.expose());
+            let inserted = if client.one_time.is_empty() {
+                self.tokens.insert(std::slice::from_ref(&record), client.at).await
+            } else {
+                let bought_with = client.one_time.iter().cloned();
+                let records: Vec<Record> = bought_with.chain([record.clone()]).collect();
+                self.tokens.insert(&records, client.at).await
+            };
+            match inserted.map_err(Reason::TokenStore)? {
+                Inserted::All => {
+                    let response = TokenResponse {
+                        access_token,
+                        token_type,
+                        expires_in: expires_at.seconds_left(client.at),
+                        scope: grant.scope,
+                        authorization_details: grant.authorization_details,
+                    };
+                    return Ok((record.key, expires_at, response));
+                }
+                Inserted::Exists(key) if key != record.key => return Err(Reason::AlreadyUsed),
+                Inserted::Exists(_) => {}
+            }
+        }
+        Err(Reason::KeyCollision)
+    }
+
+    /// An answer to an authenticated client, with the event that tells of it.
+    pub(crate) fn refused(&self, client: &AuthenticatedClient, reason: Reason) -> TokenError {
+        let error = TokenError::new(reason, Some(&self.challenge));
+        if let Some(observer) = &self.observer {
+            observer(&client.event(Outcome::Refused(&error)));
+        }
+        error
+    }
+}

@@ -1,0 +1,204 @@
+//! The endpoints on the types of the `http` crate, so that any framework needs about ten lines.
+//!
+//! Nothing here reads a socket: the request has its whole body, the response gets its whole body. The peer's address is
+//! taken from a [`SocketAddr`] among the request's extensions, never from a header.
+//!
+//! ```
+//! use client_credentials::{AuthorizationServer, Config, Realms, http::respond, store::{MemoryClientStore, MemoryTokenStore}};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = AuthorizationServer::new(
+//!     Config::new("https://as.example.com"),
+//!     MemoryClientStore::default(),
+//!     MemoryTokenStore::default(),
+//! )?;
+//! let realms = Realms::new(server);
+//! let request = http::Request::post("/oauth2/access_token")
+//!     .header("content-type", "application/x-www-form-urlencoded")
+//!     .body("grant_type=client_credentials&client_id=nobody&client_secret=wrong")?;
+//! let response = respond(&realms, &request).await;
+//! assert_eq!(response.status(), 401);
+//! # Ok(()) }
+//! ```
+
+use crate::audit::Endpoint;
+use crate::client::ClientStore;
+use crate::error::{Reason, TokenError};
+use crate::grant::issue_client_credentials_token;
+use crate::introspection::{IntrospectionRequest, introspect_token};
+use crate::realm::{Realms, Route};
+use crate::request::{Field, Parts, TokenRequest};
+use crate::response::NO_STORE;
+use crate::revocation::{RevocationRequest, revoke_token};
+use crate::server::AuthorizationServer;
+use crate::token::TokenStore;
+use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ::http::{Method, Request, Response, StatusCode};
+use std::net::SocketAddr;
+
+impl<'a> Parts<'a> {
+    /// The parts of a request of the `http` crate.
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "http")))]
+    pub fn of<B: AsRef<[u8]>>(request: &'a Request<B>) -> Self {
+        let field = |name: &HeaderName| field(request.headers(), name);
+        Self {
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            query: request.uri().query(),
+            content_type: field(&header::CONTENT_TYPE),
+            content_encoding: field(&header::CONTENT_ENCODING),
+            authorization: field(&header::AUTHORIZATION),
+            dpop: field(&const { HeaderName::from_static("dpop") }),
+            accept: field(&header::ACCEPT),
+            body: request.body().as_ref(),
+            certificate: None,
+            peer: request.extensions().get::<SocketAddr>().map(SocketAddr::ip),
+        }
+    }
+}
+
+fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Field<'a> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+}
+
+/// Answers any request: finds realm and endpoint by the path, 404 where there is none.
+pub async fn respond<C, T, B>(realms: &Realms<C, T>, request: &Request<B>) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]> + Sync,
+{
+    match realms.route(request.uri().path()) {
+        Some(Route { server, endpoint: Endpoint::Token, .. }) => token(server, request).await,
+        Some(Route { server, endpoint: Endpoint::Introspection, .. }) => introspection(server, request).await,
+        Some(Route { server, endpoint: Endpoint::Revocation, .. }) => revocation(server, request).await,
+        Some(Route { server, endpoint: Endpoint::Metadata, .. }) => metadata(server, request),
+        Some(Route { server, endpoint: Endpoint::Jwks, .. }) => jwks(server, request),
+        None => refusal(&TokenError::new(Reason::NoSuchEndpoint, None)),
+    }
+}
+
+/// The token endpoint (RFC 6749 §3.2): the answer to one request, refusals included.
+pub async fn token<C, T, B>(server: &AuthorizationServer<C, T>, request: &Request<B>) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]> + Sync,
+{
+    let parts = Parts::of(request);
+    match TokenRequest::parse(parts) {
+        Ok(request) => match issue_client_credentials_token(server, &request).await {
+            Ok(granted) => answer(granted.headers(), granted.body()),
+            Err(error) => refusal(&error),
+        },
+        Err(error) => reported(server, Endpoint::Token, parts, &error),
+    }
+}
+
+/// The introspection endpoint (RFC 7662 §2): the answer to one request, refusals included.
+pub async fn introspection<C, T, B>(server: &AuthorizationServer<C, T>, request: &Request<B>) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]> + Sync,
+{
+    let parts = Parts::of(request);
+    match IntrospectionRequest::parse(parts) {
+        Ok(request) => match introspect_token(server, &request).await {
+            Ok(told) => answer(told.headers(), told.body()),
+            Err(error) => refusal(&error),
+        },
+        Err(error) => reported(server, Endpoint::Introspection, parts, &error),
+    }
+}
+
+/// The revocation endpoint (RFC 7009 §2): the answer to one request, refusals included.
+pub async fn revocation<C, T, B>(server: &AuthorizationServer<C, T>, request: &Request<B>) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]> + Sync,
+{
+    let parts = Parts::of(request);
+    match RevocationRequest::parse(parts) {
+        Ok(request) => match revoke_token(server, &request).await {
+            Ok(done) => answer(done.headers(), done.body()),
+            Err(error) => refusal(&error),
+        },
+        Err(error) => reported(server, Endpoint::Revocation, parts, &error),
+    }
+}
+
+/// The metadata document (RFC 8414 §3); `GET` and `HEAD` only.
+pub fn metadata<C, T, B>(server: &AuthorizationServer<C, T>, request: &Request<B>) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]>,
+{
+    document(server, Endpoint::Metadata, request, || server.metadata().body())
+}
+
+/// The key set (RFC 7517 §5): empty, as this build signs nothing; `GET` and `HEAD` only.
+pub fn jwks<C, T, B>(server: &AuthorizationServer<C, T>, request: &Request<B>) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]>,
+{
+    document(server, Endpoint::Jwks, request, || br#"{"keys":[]}"#.to_vec())
+}
+
+fn document<C, T, B>(
+    server: &AuthorizationServer<C, T>,
+    endpoint: Endpoint,
+    request: &Request<B>,
+    body: impl FnOnce() -> Vec<u8>,
+) -> Response<Vec<u8>>
+where
+    C: ClientStore,
+    T: TokenStore,
+    B: AsRef<[u8]>,
+{
+    if *request.method() == Method::GET || *request.method() == Method::HEAD {
+        return answer(NO_STORE, body());
+    }
+    let error = TokenError::new(Reason::MethodNotAllowed { allow: "GET, HEAD" }, None);
+    reported(server, endpoint, Parts::of(request), &error)
+}
+
+/// A refusal that no stage has seen, with the event that tells of it.
+fn reported<C: ClientStore, T: TokenStore>(
+    server: &AuthorizationServer<C, T>,
+    endpoint: Endpoint,
+    parts: Parts<'_>,
+    error: &TokenError,
+) -> Response<Vec<u8>> {
+    server.report(endpoint, None, parts.peer, error);
+    refusal(error)
+}
+
+fn answer(headers: [(&'static str, &'static str); 3], body: Vec<u8>) -> Response<Vec<u8>> {
+    let mut response = Response::new(body);
+    for (name, value) in headers {
+        response.headers_mut().insert(header_name(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The answer that an error stands for.
+pub fn refusal(error: &TokenError) -> Response<Vec<u8>> {
+    let mut response = Response::new(error.body());
+    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in error.headers() {
+        // Every value is made of the issuer, which has been checked, and fixed texts.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(header_name(name), value);
+        }
+    }
+    response
+}
+
+fn header_name(name: &'static str) -> HeaderName {
+    HeaderName::from_bytes(name.as_bytes()).unwrap_or(header::CONTENT_TYPE)
+}

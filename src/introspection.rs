@@ -1,0 +1,225 @@
+//! Introspection: a resource server asks about a token and gets a definite answer (RFC 7662).
+//!
+//! ```
+//! # use client_credentials::*;
+//! # async fn answer<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, parts: Parts<'_>) -> Result<Vec<u8>, TokenError> {
+//! let request = IntrospectionRequest::parse(parts)?;
+//! let response = introspect_token(server, &request).await?;
+//! # let _ =
+//! response.is_active()
+//! # ;
+//! # Ok(response.body())
+//! # }
+//! ```
+
+use crate::audit::{Endpoint, Outcome};
+use crate::client::authentication::AuthenticatedClient;
+use crate::client::{Client, ClientStore};
+use crate::error::{Reason, TokenError};
+use crate::request::{Credentials, Parts, owned_token, read_token_and_caller};
+use crate::response::{NO_STORE, json};
+use crate::server::AuthorizationServer;
+use crate::token::{Confirmation, Record, RecordValue, TokenRecord, TokenStore};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Octets of a presented token, at most; a longer one is unknown.
+pub(crate) const MAX_TOKEN: usize = 16 * 1024;
+
+/// A request of the introspection endpoint: a caller, and the token it asks about.
+///
+/// RFC 7662 §2.1.
+pub struct IntrospectionRequest<'a> {
+    credentials: Credentials<'a>,
+    token: Zeroizing<String>,
+}
+
+impl<'a> IntrospectionRequest<'a> {
+    /// Reads a request by the rules of [`TokenRequest::parse`](crate::TokenRequest::parse); `token` is required,
+    /// `token_type_hint` is ignored.
+    ///
+    /// # Errors
+    /// `invalid_request` (400, 405, 413).
+    pub fn parse(parts: Parts<'a>) -> Result<Self, TokenError> {
+        match read_token_and_caller(Endpoint::Introspection, parts) {
+            Ok((credentials, token)) => Ok(Self { credentials, token: owned_token(token) }),
+            Err(reason) => Err(TokenError::new(reason, None)),
+        }
+    }
+
+    /// What the caller shows to prove who it is.
+    pub fn credentials(&self) -> &Credentials<'a> {
+        &self.credentials
+    }
+}
+
+impl fmt::Debug for IntrospectionRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntrospectionRequest").field("credentials", &self.credentials).finish_non_exhaustive()
+    }
+}
+
+/// Tells an authenticated caller what a token is worth.
+///
+/// A caller sees a token that was issued to it, one whose audience names it (its `client_id`, or an identifier of its
+/// registered `audience`), and with `may_introspect` every token of its realm. For everything else, an unknown, expired,
+/// revoked or foreign token as well as one whose client is gone, disabled, faulty or has moved `tokens_not_before` past
+/// it, the answer is `{"active":false}` and no more.
+///
+/// # Errors
+/// As [`authenticate`](AuthorizationServer::authenticate); `temporarily_unavailable` (503) when a store fails.
+///
+/// RFC 7662 §2.
+pub async fn introspect_token<C: ClientStore, T: TokenStore>(
+    server: &AuthorizationServer<C, T>,
+    request: &IntrospectionRequest<'_>,
+) -> Result<IntrospectionResponse, TokenError> {
+    let caller = server.authenticate(request.credentials()).await?;
+    let found = server.live_token(&request.token, &caller).await;
+    let visible =
+        found.map_err(|reason| server.refused(&caller, reason))?.filter(|(_, token)| may_see(caller.client(), token));
+    let response = IntrospectionResponse(visible.map(|(record, token)| {
+        Box::new(Active {
+            issuer: Arc::clone(&server.issuer),
+            jti: record.key.jti(),
+            expires_at: record.expires_at.as_secs(),
+            token,
+        })
+    }));
+    if let Some(observer) = &server.observer {
+        let jti = response.0.as_ref().map(|active| active.jti.as_str());
+        observer(&caller.event(Outcome::Introspected { active: response.is_active(), jti }));
+    }
+    Ok(response)
+}
+
+fn may_see(caller: &Client, token: &TokenRecord) -> bool {
+    caller.may_introspect
+        || token.client_id == caller.client_id
+        || token
+            .audience
+            .iter()
+            .any(|audience| audience == caller.client_id.as_str() || caller.audience.contains(audience))
+}
+
+/// The answer of the introspection endpoint.
+///
+/// RFC 7662 §2.2.
+#[derive(Clone)]
+pub struct IntrospectionResponse(Option<Box<Active>>);
+
+#[derive(Clone)]
+struct Active {
+    issuer: Arc<str>,
+    jti: String,
+    expires_at: u64,
+    token: TokenRecord,
+}
+
+impl IntrospectionResponse {
+    /// Whether the token is active for the caller that asked.
+    pub fn is_active(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What the server remembers of the token; `None` when inactive.
+    pub fn token(&self) -> Option<&TokenRecord> {
+        self.0.as_ref().map(|active| &active.token)
+    }
+
+    /// The HTTP status: 200.
+    pub const fn status(&self) -> u16 {
+        200
+    }
+
+    /// The header fields: JSON that must not be cached.
+    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
+        NO_STORE
+    }
+
+    /// The JSON body; exactly `{"active":false}` for an inactive token.
+    pub fn body(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+impl fmt::Debug for IntrospectionResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IntrospectionResponse").field(&self.token()).finish()
+    }
+}
+
+impl Serialize for IntrospectionResponse {
+    /// The members of RFC 7662 §2.2 that have a value, `cnf` (RFC 7800), and the embedder's claims after them.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("active", &self.is_active())?;
+        if let Some(Active { issuer, jti, expires_at, token }) = self.0.as_deref() {
+            if !token.scope.is_empty() {
+                map.serialize_entry("scope", &token.scope)?;
+            }
+            map.serialize_entry("client_id", &token.client_id)?;
+            map.serialize_entry("token_type", &Confirmation::token_type(token.confirmation.as_deref()))?;
+            map.serialize_entry("exp", expires_at)?;
+            map.serialize_entry("iat", &token.issued_at)?;
+            map.serialize_entry("nbf", &token.issued_at)?;
+            map.serialize_entry("sub", &token.client_id)?;
+            if !token.audience.is_empty() {
+                map.serialize_entry("aud", &token.audience)?;
+            }
+            map.serialize_entry("iss", &**issuer)?;
+            map.serialize_entry("jti", jti)?;
+            if let Some(confirmation) = &token.confirmation {
+                map.serialize_entry("cnf", confirmation)?;
+            }
+            if let Some(details) = &token.authorization_details {
+                map.serialize_entry("authorization_details", details)?;
+            }
+            for (name, value) in token.claims.iter() {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
+    /// The token as it stands at the moment of the caller's request: not past, and of a client that is still in standing.
+    async fn live_token(
+        &self,
+        token: &str,
+        caller: &AuthenticatedClient,
+    ) -> Result<Option<(Record, TokenRecord)>, Reason> {
+        let Some((record, token)) = self.unexpired_token(token, caller).await? else { return Ok(None) };
+        let owner = if token.client_id == caller.client.client_id {
+            Some(Arc::clone(&caller.client))
+        } else {
+            let owner = self.clients.client(token.client_id.as_str()).await.map_err(Reason::ClientStore)?;
+            owner.filter(|owner| owner.client_id == token.client_id && self.check_registration(owner).is_ok())
+        };
+        let stands = owner.is_some_and(|owner| owner.token_stands(token.issued_at));
+        Ok(stands.then_some((record, token)))
+    }
+
+    /// The token's record, unless it is past.
+    pub(crate) async fn unexpired_token(
+        &self,
+        token: &str,
+        caller: &AuthenticatedClient,
+    ) -> Result<Option<(Record, TokenRecord)>, Reason> {
+        if token.len() > MAX_TOKEN {
+            return Ok(None);
+        }
+        let key = self.keys.access_token(token);
+        let record = self.tokens.get(&key).await.map_err(Reason::TokenStore)?;
+        Ok(record.filter(|record| record.key == key && record.expires_at > caller.at).and_then(|record| match &record
+            .value
+        {
+            RecordValue::AccessToken(token) => Some(token.clone()).map(|token| (record, token)),
+            RecordValue::OneTime => None,
+        }))
+    }
+}

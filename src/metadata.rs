@@ -1,0 +1,97 @@
+//! Metadata: what the server says of itself, which is what is configured and no more (RFC 8414).
+//!
+//! ```
+//! use client_credentials::{Config, Metadata, metadata_path};
+//!
+//! let config = Config::new("https://as.example.com/tenant");
+//! let metadata = Metadata::of(&config);
+//! assert_eq!(metadata.token_endpoint, "https://as.example.com/tenant/oauth2/access_token");
+//! assert_eq!(metadata_path(&config.issuer), "/.well-known/oauth-authorization-server/tenant");
+//! ```
+
+use crate::client::{AuthenticationMethod, ClientStore};
+use crate::response::{NO_STORE, json};
+use crate::server::{AuthorizationServer, Config, Endpoints};
+use crate::token::TokenStore;
+use serde::Serialize;
+
+/// Authorization server metadata; members without a value are left out.
+///
+/// RFC 8414 §2, §3.2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names are RFC 8414's")]
+pub struct Metadata {
+    pub issuer: String,
+    pub token_endpoint: String,
+    pub token_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
+    /// Required although there is no authorization endpoint, hence empty (RFC 8414 §2).
+    pub response_types_supported: [&'static str; 0],
+    /// Always written: absent would mean `authorization_code` and `implicit`.
+    pub grant_types_supported: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
+}
+
+impl Metadata {
+    /// The metadata of a server with this configuration.
+    pub fn of(config: &Config) -> Self {
+        let Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint } = config.endpoints();
+        let methods = config.enabled_methods();
+        let methods_of = |endpoint: &Option<String>| endpoint.as_ref().map_or_else(Vec::new, |_| methods.clone());
+        Self {
+            issuer: config.issuer.clone(),
+            token_endpoint,
+            response_types_supported: [],
+            grant_types_supported: config.grant_types.clone(),
+            scopes_supported: config.scopes.clone().unwrap_or_default(),
+            introspection_endpoint_auth_methods_supported: methods_of(&introspection_endpoint),
+            introspection_endpoint,
+            revocation_endpoint_auth_methods_supported: methods_of(&revocation_endpoint),
+            revocation_endpoint,
+            token_endpoint_auth_methods_supported: methods,
+        }
+    }
+
+    /// The header fields: JSON that must not be cached.
+    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
+        NO_STORE
+    }
+
+    /// The JSON body.
+    pub fn body(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
+    /// What this server says of itself.
+    pub fn metadata(&self) -> Metadata {
+        Metadata::of(self.config())
+    }
+}
+
+/// The path below the issuer's host where its metadata is found: the well-known part goes before the issuer's own path.
+///
+/// RFC 8414 §3.1.
+pub fn metadata_path(issuer: &str) -> String {
+    format!("{WELL_KNOWN}{}", issuer_path(issuer))
+}
+
+/// The path of an issuer's URL without a final slash; empty for a bare host.
+pub(crate) fn issuer_path(issuer: &str) -> &str {
+    let after_scheme = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    let path = after_scheme.find('/').and_then(|slash| after_scheme.get(slash..));
+    path.unwrap_or_default().trim_end_matches('/')
+}
+
+/// RFC 8414 §7.3.
+pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";

@@ -1,0 +1,165 @@
+//! Resource indicators: for whom the token is meant (RFC 8707).
+//!
+//! ```
+//! use client_credentials::Audience;
+//!
+//! let audience: Audience = ["https://api.example.com"].into_iter().collect();
+//! assert!(audience.contains("https://api.example.com"));
+//! assert!(!audience.contains("https://api.example.com/")); // octet for octet
+//! assert_eq!(serde_json::to_string(&audience)?, r#""https://api.example.com""#);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+use crate::client::Client;
+use crate::error::Reason;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// `resource` values in one request, at most.
+const MAX_RESOURCES: usize = 16;
+/// Octets of one `resource` value, at most.
+const MAX_OCTETS: usize = 2048;
+
+/// The resource servers that a token is for, each once, in order; empty means no restriction.
+///
+/// Cloning shares the list. JSON: one value is a string, several are an array (RFC 7519 §4.1.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience(Arc<[Arc<str>]>);
+
+impl Audience {
+    /// Whether the token is for nobody in particular.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `identifier` is one of them, octet for octet.
+    pub fn contains(&self, identifier: &str) -> bool {
+        self.iter().any(|own| own == identifier)
+    }
+
+    /// The identifiers in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|identifier| &**identifier)
+    }
+}
+
+impl<S: Into<Arc<str>>> FromIterator<S> for Audience {
+    fn from_iter<I: IntoIterator<Item = S>>(identifiers: I) -> Self {
+        let mut distinct: Vec<Arc<str>> = Vec::new();
+        for identifier in identifiers {
+            let identifier = identifier.into();
+            if !distinct.contains(&identifier) {
+                distinct.push(identifier);
+            }
+        }
+        Self(distinct.into())
+    }
+}
+
+impl Serialize for Audience {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &*self.0 {
+            [one] => serializer.serialize_str(one),
+            several => serializer.collect_seq(several.iter().map(|identifier| &**identifier)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum OneOrSeveral {
+            One(String),
+            Several(Vec<String>),
+        }
+        Ok(match OneOrSeveral::deserialize(deserializer)? {
+            OneOrSeveral::One(one) => [one].into_iter().collect(),
+            OneOrSeveral::Several(several) => several.into_iter().collect(),
+        })
+    }
+}
+
+/// The server's side of the decision.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The resources that tokens may be for.
+    pub(crate) known: Vec<Arc<str>>,
+    /// The audience of a token where neither the request nor the client names one.
+    pub(crate) default: Audience,
+}
+
+impl Rules {
+    /// Decides the audience of a token (RFC 8707 §2).
+    ///
+    /// Each `resource` must be one of the server's and, where the client has a list, one of the client's; one that is not
+    /// refuses the request. Compared octet for octet: since every known value is an absolute URI without fragment
+    /// ([`is_absolute_uri`]), nothing else can match. Nothing requested: the client's `default_resources`, else the server's.
+    pub(crate) fn select(&self, client: &Client, requested: &[Cow<'_, str>]) -> Result<Audience, Reason> {
+        if requested.is_empty() {
+            return Ok(client.default_resources.as_ref().unwrap_or(&self.default).clone());
+        }
+        if requested.len() > MAX_RESOURCES || requested.iter().any(|value| value.len() > MAX_OCTETS) {
+            return Err(Reason::TooManyResources);
+        }
+        requested
+            .iter()
+            .map(|value| {
+                let known = self.known.iter().find(|known| ***known == **value).ok_or(Reason::UnknownResource)?;
+                match &client.resources {
+                    Some(own) if !own.contains(value) => Err(Reason::ResourceNotRegistered),
+                    _ => Ok(Arc::clone(known)),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Whether `value` is an absolute URI without a fragment (RFC 3986 §4.3), of characters that a URI may have, at most 2048 octets.
+pub(crate) fn is_absolute_uri(value: &str) -> bool {
+    let Some((scheme, rest)) = value.split_once(':') else { return false };
+    let mut letters = scheme.bytes();
+    let scheme = letters.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || b"+-.".contains(&letter));
+    let authority = match rest.strip_prefix("//") {
+        Some(rest) => !rest.split(['/', '?']).next().unwrap_or_default().is_empty(),
+        None => true,
+    };
+    let octets = rest.as_bytes();
+    let characters = octets.iter().enumerate().all(|(at, octet)| match octet {
+        b'%' => octets.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
+        octet => octet.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=".contains(octet),
+    });
+    scheme && authority && characters && !rest.is_empty() && value.len() <= MAX_OCTETS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_absolute_uri;
+
+    #[test]
+    // req: RS-002, RS-003, RS-013
+    fn only_absolute_uris_without_fragment() {
+        for good in ["https://api.example.com", "urn:example:ledger", "https://a/q?x=1", "https://[::1]:8443/%41"] {
+            assert!(is_absolute_uri(good), "{good}");
+        }
+        for bad in [
+            "",
+            "api",
+            "/x",
+            "//host",
+            "https:",
+            "https://",
+            "https://a#x",
+            "https://a#",
+            "https://a b",
+            "https://a/%z",
+            "1a:b",
+            ":a",
+            "https://ä",
+        ] {
+            assert!(!is_absolute_uri(bad), "{bad}");
+        }
+    }
+}

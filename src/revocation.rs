@@ -1,0 +1,114 @@
+//! Revocation: a client ends a token of its own (RFC 7009).
+//!
+//! ```
+//! # use client_credentials::*;
+//! # async fn answer<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, parts: Parts<'_>) -> Result<Vec<u8>, TokenError> {
+//! let request = RevocationRequest::parse(parts)?;
+//! let response = revoke_token(server, &request).await?;
+//! assert_eq!(response.body(), b"{}");
+//! # Ok(response.body())
+//! # }
+//! ```
+
+use crate::audit::{Endpoint, Outcome};
+use crate::client::ClientStore;
+use crate::client::authentication::AuthenticatedClient;
+use crate::error::{Reason, TokenError};
+use crate::request::{Credentials, Parts, owned_token, read_token_and_caller};
+use crate::response::NO_STORE;
+use crate::server::AuthorizationServer;
+use crate::token::{RecordKey, TokenStore};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A request of the revocation endpoint: a caller, and the token it wants to end.
+///
+/// RFC 7009 §2.1.
+pub struct RevocationRequest<'a> {
+    credentials: Credentials<'a>,
+    token: Zeroizing<String>,
+}
+
+impl<'a> RevocationRequest<'a> {
+    /// Reads a request by the rules of [`TokenRequest::parse`](crate::TokenRequest::parse); `token` is required,
+    /// `token_type_hint` is ignored.
+    ///
+    /// # Errors
+    /// `invalid_request` (400, 405, 413).
+    pub fn parse(parts: Parts<'a>) -> Result<Self, TokenError> {
+        match read_token_and_caller(Endpoint::Revocation, parts) {
+            Ok((credentials, token)) => Ok(Self { credentials, token: owned_token(token) }),
+            Err(reason) => Err(TokenError::new(reason, None)),
+        }
+    }
+
+    /// What the caller shows to prove who it is.
+    pub fn credentials(&self) -> &Credentials<'a> {
+        &self.credentials
+    }
+}
+
+impl fmt::Debug for RevocationRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevocationRequest").field("credentials", &self.credentials).finish_non_exhaustive()
+    }
+}
+
+/// Ends a token of the caller's own, at once and on every node of the store.
+///
+/// An unknown, past or already revoked token is a success: there is nothing left to do. Whatever its grants, a client
+/// may revoke its tokens.
+///
+/// # Errors
+/// As [`authenticate`](AuthorizationServer::authenticate); `unauthorized_client` (400) for another client's token, which
+/// stays active; `temporarily_unavailable` (503) when the store fails, and the token may still be active.
+///
+/// RFC 7009 §2.
+pub async fn revoke_token<C: ClientStore, T: TokenStore>(
+    server: &AuthorizationServer<C, T>,
+    request: &RevocationRequest<'_>,
+) -> Result<RevocationResponse, TokenError> {
+    let caller = server.authenticate(request.credentials()).await?;
+    let revoked = end(server, &request.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
+    if let Some(observer) = &server.observer {
+        let jti = revoked.map(|key| key.jti());
+        observer(&caller.event(Outcome::Revoked { jti: jti.as_deref() }));
+    }
+    Ok(RevocationResponse(()))
+}
+
+async fn end<C: ClientStore, T: TokenStore>(
+    server: &AuthorizationServer<C, T>,
+    token: &str,
+    caller: &AuthenticatedClient,
+) -> Result<Option<RecordKey>, Reason> {
+    let Some((record, token)) = server.unexpired_token(token, caller).await? else { return Ok(None) };
+    if token.client_id != caller.client.client_id {
+        return Err(Reason::NotTheOwner); // RFC 7009 §2.1
+    }
+    server.tokens.remove(&record.key).await.map_err(Reason::TokenStore)?;
+    Ok(Some(record.key))
+}
+
+/// The answer of the revocation endpoint: 200 with `{}`, since an empty body breaks real clients.
+///
+/// RFC 7009 §2.2.
+#[derive(Clone, Copy, Debug)]
+pub struct RevocationResponse(());
+
+impl RevocationResponse {
+    /// The HTTP status: 200.
+    pub const fn status(&self) -> u16 {
+        200
+    }
+
+    /// The header fields: JSON that must not be cached.
+    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
+        NO_STORE
+    }
+
+    /// The JSON body: `{}`.
+    pub fn body(&self) -> Vec<u8> {
+        b"{}".to_vec()
+    }
+}

@@ -1,0 +1,230 @@
+//! Scope: its grammar, and the decision what a client gets of what it asked for (RFC 6749 §3.3).
+//!
+//! ```
+//! use client_credentials::Scope;
+//!
+//! let scope = Scope::parse("write read write")?;
+//! assert_eq!(scope.as_str(), "write read"); // order of first use, each once
+//! assert!(scope.contains("read") && !scope.contains("Read"));
+//! assert!(Scope::parse("read  write").is_err()); // single spaces only
+//! # Ok::<(), client_credentials::InvalidScope>(())
+//! ```
+
+use crate::client::Client;
+use crate::error::Reason;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::sync::Arc;
+
+/// Octets of one scope value, at most.
+const MAX_OCTETS: usize = 4096;
+/// Tokens in one scope value, at most.
+const MAX_TOKENS: usize = 64;
+/// Octets of one scope token, at most.
+const MAX_TOKEN_OCTETS: usize = 256;
+
+/// A set of scope tokens in order of first use, kept as the text that goes over the wire.
+///
+/// Cloning shares the text. [`Scope::parse`] never makes an empty one; [`Scope::default`] is empty and stands for a
+/// token without scope. Limits: 4096 octets, 64 tokens, 256 octets a token.
+///
+/// RFC 6749 §3.3.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Scope(Arc<str>);
+
+/// The text does not follow RFC 6749 §3.3, or is over the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is tokens of %x21 / %x23-5B / %x5D-7E parted by single spaces; at most 64 of at most 256 octets")]
+#[non_exhaustive]
+pub struct InvalidScope;
+
+impl Scope {
+    /// Reads a scope value: `scope-token *( SP scope-token )`.
+    ///
+    /// # Errors
+    /// [`InvalidScope`] for any other character, an empty value, a space that is not between two tokens, or a breach of a limit.
+    pub fn parse(value: &str) -> Result<Self, InvalidScope> {
+        check(value)?;
+        if has_repeated_token(value) { Ok(Self::from_distinct(value.split(' '))) } else { Ok(Self(value.into())) }
+    }
+
+    /// The scope of these tokens, each of them one word; empty for no tokens.
+    ///
+    /// # Errors
+    /// [`InvalidScope`] where a token is empty, has a character outside the grammar, or a limit is broken.
+    pub fn from_tokens<I: IntoIterator<Item: AsRef<str>>>(tokens: I) -> Result<Self, InvalidScope> {
+        let mut text = String::new();
+        for token in tokens {
+            let token = token.as_ref();
+            if token.contains(' ') {
+                return Err(InvalidScope);
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(token);
+            check(&text)?;
+        }
+        if text.is_empty() { Ok(Self::default()) } else { Self::parse(&text) }
+    }
+
+    /// The value as it stands in requests and answers: tokens parted by single spaces.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no token in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tokens in order.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|token| !token.is_empty())
+    }
+
+    /// Whether `token` is in it, octet for octet.
+    pub fn contains(&self, token: &str) -> bool {
+        self.tokens().any(|own| own == token)
+    }
+
+    /// Whether every token of `other` is in it.
+    pub fn contains_all(&self, other: &Self) -> bool {
+        other.tokens().all(|token| self.contains(token))
+    }
+
+    fn from_distinct<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
+        let mut distinct: Vec<&str> = Vec::new();
+        for token in tokens {
+            if !distinct.contains(&token) {
+                distinct.push(token);
+            }
+        }
+        if distinct.is_empty() { Self::default() } else { Self(distinct.join(" ").into()) }
+    }
+}
+
+/// `scope = scope-token *( SP scope-token )`, `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3).
+fn check(value: &str) -> Result<(), InvalidScope> {
+    if value.len() > MAX_OCTETS {
+        return Err(InvalidScope);
+    }
+    let (mut tokens, mut octets) = (1_usize, 0_usize);
+    for octet in value.bytes() {
+        match octet {
+            b' ' if octets > 0 => (tokens, octets) = (tokens + 1, 0),
+            0x21 | 0x23..=0x5B | 0x5D..=0x7E if octets < MAX_TOKEN_OCTETS => octets += 1,
+            _ => return Err(InvalidScope),
+        }
+    }
+    if octets == 0 || tokens > MAX_TOKENS { Err(InvalidScope) } else { Ok(()) }
+}
+
+fn has_repeated_token(value: &str) -> bool {
+    let mut rest = value;
+    while let Some((token, after)) = rest.split_once(' ') {
+        if after.split(' ').any(|other| other == token) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope({:?})", &*self.0)
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = InvalidScope;
+    fn from_str(value: &str) -> Result<Self, InvalidScope> {
+        Self::parse(value)
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    /// Reads the space-separated text; the empty text is the empty scope.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        if text.is_empty() { Ok(Self::default()) } else { Self::parse(&text).map_err(de::Error::custom) }
+    }
+}
+
+/// What happens to a request for more scope than the client may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ScopePolicy {
+    /// One token that is not permitted refuses the request with `invalid_scope`.
+    #[default]
+    Strict,
+    /// What is not permitted is dropped and the answer says what is left; nothing left is `invalid_scope`.
+    Narrow,
+}
+
+/// The server's side of the decision.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// What the server offers; `None`: no list, the registrations decide.
+    pub(crate) offered: Option<Scope>,
+    /// Granted to a client without a default of its own that asks for none.
+    pub(crate) default: Scope,
+    pub(crate) policy: ScopePolicy,
+}
+
+impl Rules {
+    /// Decides the scope of a token (RFC 6749 §3.3).
+    ///
+    /// * A client without a registered `scope` is registered for exactly the server's default scopes.
+    /// * Nothing requested: the client's default, else the server's, each within what the client may have; never "all".
+    ///   An explicitly empty default of the client gives a token without scope.
+    /// * Something requested: each token must be offered by the server and registered for the client.
+    pub(crate) fn select(&self, client: &Client, requested: Option<&str>) -> Result<Scope, Reason> {
+        let registered = client.scope.as_ref().unwrap_or(&self.default);
+        let Some(requested) = requested else {
+            return match &client.default_scope {
+                Some(default) if default.is_empty() => Ok(Scope::default()),
+                Some(default) => self.permitted(default, registered).ok_or(Reason::ScopeNotPermitted),
+                None => self.permitted(&self.default, registered).ok_or(Reason::NoDefaultScope),
+            };
+        };
+        let known = [Some(registered), client.default_scope.as_ref()].into_iter().flatten();
+        let requested = match known.into_iter().find(|known| known.as_str() == requested && !known.is_empty()) {
+            Some(same) => same.clone(), // the ordinary request: nothing to check again, nothing to copy
+            None => Scope::parse(requested).map_err(|InvalidScope| Reason::MalformedScope)?,
+        };
+        match (self.permitted(&requested, registered), self.policy) {
+            (Some(granted), ScopePolicy::Narrow) => Ok(granted),
+            (Some(granted), ScopePolicy::Strict) if granted == requested => Ok(granted),
+            _ => Err(Reason::ScopeNotPermitted),
+        }
+    }
+
+    /// The part of `wanted` that the server offers and the client is registered for; `None` when nothing is left.
+    fn permitted(&self, wanted: &Scope, registered: &Scope) -> Option<Scope> {
+        let may = |token: &str| {
+            registered.contains(token) && self.offered.as_ref().is_none_or(|offered| offered.contains(token))
+        };
+        if wanted.is_empty() {
+            None
+        } else if wanted.tokens().all(may) {
+            Some(wanted.clone())
+        } else {
+            Some(Scope::from_distinct(wanted.tokens().filter(|token| may(token)))).filter(|left| !left.is_empty())
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! What the operator decides: the [`Config`], and the [`AuthorizationServer`] that keeps to it.
+//!
+//! ```
+//! use client_credentials::{AuthorizationServer, Config, store::{MemoryClientStore, MemoryTokenStore}};
+//!
+//! let mut config = Config::new("http://as.example.com"); // not https
+//! config.scopes = Some(vec!["read write".into()]); // two tokens in one
+//! let error = AuthorizationServer::new(config, MemoryClientStore::default(), MemoryTokenStore::default()).unwrap_err();
+//! let keys: Vec<&str> = error.faults.iter().map(|fault| fault.key.as_str()).collect();
+//! assert_eq!(keys, ["issuer", "scopes"]); // every fault at once
+//! ```
+
+use crate::audit::{Claimed, Endpoint, Event, Outcome};
+#[cfg(feature = "argon2")]
+use crate::client::secret::argon2id::SlowVerifier;
+use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, RegisteredSecret, VerifierKind};
+use crate::clock::{Clock, SystemClock};
+use crate::error::TokenError;
+use crate::random::{RandomSource, SystemRandom};
+use crate::realm;
+use crate::resource::{self, is_absolute_uri};
+use crate::scope::{self, Scope, ScopePolicy};
+use crate::token::{AccessTokenFormat, KeySpace, TokenStore};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The grant type of this crate (RFC 6749 §4.4.2).
+const GRANT_TYPE: &str = "client_credentials";
+
+/// The configuration of one server (one realm): plain data, read by serde, unknown keys refused.
+///
+/// Start from [`Config::new`] and set what differs. Nothing is checked until [`AuthorizationServer::new`], which then
+/// lists every fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Who issues the tokens: an `https` URL without query and fragment (`http` on a loopback host). No default.
+    ///
+    /// Part of every record's key: another issuer on the same store knows none of the tokens. RFC 8414 §2.
+    pub issuer: String,
+    /// The scopes that the server offers, one token each; `None`: no list, the registrations decide. Default: `None`.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
+    /// Granted when neither the request nor the client says a scope, within what the client may have. Default: empty,
+    /// then such a request is refused (RFC 6749 §3.3).
+    #[serde(default)]
+    pub default_scopes: Vec<String>,
+    /// What happens to a request for more than the client may have. Default: `strict`.
+    #[serde(default)]
+    pub scope_policy: ScopePolicy,
+    /// The resources that tokens may be for: absolute URIs without fragment (RFC 8707). Default: none.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    /// The audience where neither the request nor the client names one. Default: none, so the token is for nobody in particular.
+    #[serde(default)]
+    pub default_resources: Vec<String>,
+    /// The grants that are switched on: `client_credentials` or nothing. Default: `["client_credentials"]`.
+    #[serde(default = "default_grant_types")]
+    pub grant_types: Vec<String>,
+    /// The format of access tokens. Default: `opaque`.
+    #[serde(default)]
+    pub access_token_format: AccessTokenFormat,
+    /// The life of access tokens in seconds, 1 to 315 360 000. Default: 3600.
+    #[serde(default = "default_lifetime")]
+    pub access_token_lifetime: u64,
+    /// Text before opaque tokens, so that a scanner recognises a leaked one; at most 32 of `A-Z a-z 0-9 - . _ ~`. Default: empty.
+    #[serde(default)]
+    pub access_token_prefix: String,
+    /// The client authentication methods that are enabled. Default: all of this build.
+    #[serde(default)]
+    pub token_endpoint_auth_methods: Option<Vec<AuthenticationMethod>>,
+    /// The work that an unknown client costs, so that time does not tell who is registered; `argon2id` where a client has
+    /// a chosen secret. Default: `sha256`.
+    #[serde(default)]
+    pub unknown_client_work: VerifierKind,
+    /// Where the endpoints are, for the metadata. Default: PingAM's paths below the issuer.
+    #[serde(default)]
+    pub endpoints: Option<Endpoints>,
+}
+
+/// The public URLs of a server's endpoints, by their names in RFC 8414 §2; `None`: not served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoints {
+    /// RFC 6749 §3.2.
+    pub token_endpoint: String,
+    /// RFC 7662 §2.
+    #[serde(default)]
+    pub introspection_endpoint: Option<String>,
+    /// RFC 7009 §2.
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
+}
+
+fn default_grant_types() -> Vec<String> {
+    vec![GRANT_TYPE.to_owned()]
+}
+
+const fn default_lifetime() -> u64 {
+    3600
+}
+
+impl Config {
+    /// The defaults for this issuer.
+    pub fn new(issuer: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            scopes: None,
+            default_scopes: Vec::new(),
+            scope_policy: ScopePolicy::default(),
+            resources: Vec::new(),
+            default_resources: Vec::new(),
+            grant_types: default_grant_types(),
+            access_token_format: AccessTokenFormat::default(),
+            access_token_lifetime: default_lifetime(),
+            access_token_prefix: String::new(),
+            token_endpoint_auth_methods: None,
+            unknown_client_work: VerifierKind::default(),
+            endpoints: None,
+        }
+    }
+
+    /// The same configuration for the realm `path`, such as `/alpha`: its issuer is this one's and `/realms/alpha`, its
+    /// endpoints are below `/oauth2/realms/root/realms/alpha`.
+    ///
+    /// ```
+    /// use client_credentials::Config;
+    /// let alpha = Config::new("https://as.example.com").for_realm("/alpha");
+    /// assert_eq!(alpha.issuer, "https://as.example.com/realms/alpha");
+    /// ```
+    #[must_use]
+    pub fn for_realm(&self, path: &str) -> Self {
+        let base = self.issuer.trim_end_matches('/');
+        Self {
+            issuer: format!("{base}/realms{}", realm::encode(path)),
+            endpoints: Some(Endpoints::below(&format!("{base}/oauth2{}", realm::endpoint_path(path)))),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn offers_grant(&self) -> bool {
+        self.grant_types.iter().any(|grant| grant == GRANT_TYPE)
+    }
+
+    pub(crate) fn enabled_methods(&self) -> Vec<AuthenticationMethod> {
+        self.token_endpoint_auth_methods.clone().unwrap_or_else(|| AuthenticationMethod::AVAILABLE.to_vec())
+    }
+
+    /// Where the endpoints are: as configured, else PingAM's paths below the issuer.
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        let below_issuer = || Endpoints::below(&format!("{}/oauth2", self.issuer.trim_end_matches('/')));
+        self.endpoints.clone().unwrap_or_else(below_issuer)
+    }
+
+    /// Lists what is wrong; empty when a server can be made of it.
+    pub fn validate(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, problem: &str| faults.push(Fault::new(key, problem));
+        if !is_issuer(&self.issuer) {
+            fault("issuer", "must be an https URL (http on a loopback host) without user, query and fragment");
+        }
+        let offered = self.scopes.as_ref().map(Scope::from_tokens);
+        if let Some(Err(problem)) = &offered {
+            fault("scopes", &problem.to_string());
+        }
+        match (Scope::from_tokens(&self.default_scopes), &offered) {
+            (Err(problem), _) => fault("default_scopes", &problem.to_string()),
+            (Ok(default), Some(Ok(offered))) if !offered.contains_all(&default) => {
+                fault("default_scopes", "each must stand in scopes");
+            }
+            _ => {}
+        }
+        for (key, list) in [("resources", &self.resources), ("default_resources", &self.default_resources)] {
+            if !list.iter().all(|resource| is_absolute_uri(resource)) {
+                fault(key, "each must be an absolute URI without fragment, at most 2048 octets");
+            }
+        }
+        if !self.default_resources.iter().all(|resource| self.resources.contains(resource)) {
+            fault("default_resources", "each must stand in resources");
+        }
+        if !self.grant_types.iter().all(|grant| grant == GRANT_TYPE) {
+            fault("grant_types", "must be [\"client_credentials\"], or [] to switch the grant off");
+        }
+        if self.access_token_format == AccessTokenFormat::Jwt {
+            fault("access_token_format", "jwt is not in this build; opaque is");
+        }
+        if !(1..=MAX_LIFETIME).contains(&self.access_token_lifetime) {
+            fault("access_token_lifetime", "must be 1 to 315360000 seconds");
+        }
+        let unreserved = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
+        if self.access_token_prefix.len() > 32 || !self.access_token_prefix.bytes().all(unreserved) {
+            fault("access_token_prefix", "must be at most 32 characters of A-Z a-z 0-9 - . _ ~");
+        }
+        if let Some(methods) = &self.token_endpoint_auth_methods {
+            if methods.is_empty() {
+                fault("token_endpoint_auth_methods", "must name a method");
+            }
+            for method in methods.iter().filter(|method| !AuthenticationMethod::AVAILABLE.contains(method)) {
+                fault("token_endpoint_auth_methods", &format!("{method} is not a method of this build"));
+            }
+        }
+        if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint }) = &self.endpoints {
+            let urls = [Some(token_endpoint), introspection_endpoint.as_ref(), revocation_endpoint.as_ref()];
+            if !urls.into_iter().flatten().all(|url| is_absolute_uri(url)) {
+                fault("endpoints", "each must be an absolute URL without fragment");
+            }
+        }
+        faults
+    }
+}
+
+impl Endpoints {
+    fn below(base: &str) -> Self {
+        Self {
+            token_endpoint: format!("{base}/access_token"),
+            introspection_endpoint: Some(format!("{base}/introspect")),
+            revocation_endpoint: Some(format!("{base}/token/revoke")),
+        }
+    }
+}
+
+/// RFC 8414 §2: an `https` URL without query and fragment; `http` on this machine alone, for tests and development.
+fn is_issuer(issuer: &str) -> bool {
+    let (authority, local) = match (issuer.strip_prefix("https://"), issuer.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, false),
+        (_, Some(rest)) => (rest, true),
+        _ => return false,
+    };
+    let authority = authority.split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            if port.parse::<u16>().is_err() {
+                return false;
+            }
+            host
+        }
+        _ => authority,
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_local =
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    is_absolute_uri(issuer)
+        && !issuer.contains('?')
+        && !authority.contains('@')
+        && !host.is_empty()
+        && (!local || is_local)
+}
+
+/// What is wrong with a configuration: all of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has faults: {}", Fault::list(.faults))]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// Each fault with its key.
+    pub faults: Vec<Fault>,
+}
+
+/// Told of every decision.
+pub(crate) type Observer = dyn Fn(&Event<'_>) + Send + Sync;
+
+/// An authorization server for the grant: one issuer, its configuration, and its two stores.
+///
+/// Share it in an `Arc`; every method takes `&self`.
+pub struct AuthorizationServer<C, T> {
+    pub(crate) config: Config,
+    pub(crate) clients: C,
+    pub(crate) tokens: T,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) random: Box<dyn RandomSource>,
+    pub(crate) observer: Option<Box<Observer>>,
+    pub(crate) issuer: Arc<str>,
+    /// The value of `WWW-Authenticate`.
+    pub(crate) challenge: Arc<str>,
+    pub(crate) methods: Vec<AuthenticationMethod>,
+    pub(crate) scope_rules: scope::Rules,
+    pub(crate) resource_rules: resource::Rules,
+    pub(crate) keys: KeySpace,
+    /// What an unknown client is checked against.
+    pub(crate) dummy_secret: RegisteredSecret,
+    #[cfg(feature = "argon2")]
+    pub(crate) slow_verifier: SlowVerifier,
+}
+
+impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
+    /// A server with the system's clock and random source.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault of the configuration, each naming its key and what would be right.
+    pub fn new(config: Config, clients: C, tokens: T) -> Result<Self, ConfigError> {
+        let faults = config.validate();
+        let (offered, default) =
+            match (config.scopes.as_ref().map(Scope::from_tokens), Scope::from_tokens(&config.default_scopes)) {
+                (offered, Ok(default)) if faults.is_empty() => (offered.and_then(Result::ok), default),
+                _ => return Err(ConfigError { faults }),
+            };
+        Ok(Self {
+            issuer: config.issuer.as_str().into(),
+            challenge: format!("Basic realm=\"{}\"", config.issuer).into(),
+            methods: config.enabled_methods(),
+            scope_rules: scope::Rules { offered, default, policy: config.scope_policy },
+            resource_rules: resource::Rules {
+                known: config.resources.iter().map(|resource| resource.as_str().into()).collect(),
+                default: config.default_resources.iter().map(String::as_str).collect(),
+            },
+            keys: KeySpace::new(&config.issuer),
+            dummy_secret: RegisteredSecret::new("", config.unknown_client_work.unmatched()),
+            #[cfg(feature = "argon2")]
+            slow_verifier: SlowVerifier::new(),
+            clock: Box::new(SystemClock),
+            random: Box::new(SystemRandom),
+            observer: None,
+            config,
+            clients,
+            tokens,
+        })
+    }
+
+    /// The same server with another clock; a closure `|| Timestamp` is one.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock + 'static) -> Self {
+        Self { clock: Box::new(clock), ..self }
+    }
+
+    /// The same server with another source of random octets.
+    #[must_use]
+    pub fn with_random(self, random: impl RandomSource + 'static) -> Self {
+        Self { random: Box::new(random), ..self }
+    }
+
+    /// The same server, telling `observer` of every decision. It runs on the thread that decides: keep it short.
+    #[must_use]
+    pub fn on_event(self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// The same server, checking chosen secrets (Argon2id, tens of milliseconds each) off the executor, at most `limit` at once.
+    ///
+    /// Beyond the limit a request is answered 503 and never queued; without this call the check runs where the request
+    /// does, at most one for each processor.
+    ///
+    /// ```
+    /// # use client_credentials::{AuthorizationServer, Config, store::{MemoryClientStore, MemoryTokenStore}};
+    /// # let server = AuthorizationServer::new(Config::new("https://as.example.com"), MemoryClientStore::default(), MemoryTokenStore::default())?;
+    /// let server = server.with_offload(4, |work| {
+    ///     std::thread::spawn(work); // or tokio::task::spawn_blocking(work)
+    /// });
+    /// # Ok::<(), client_credentials::ConfigError>(())
+    /// ```
+    #[cfg(feature = "argon2")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "argon2")))]
+    #[must_use]
+    pub fn with_offload(
+        mut self,
+        limit: usize,
+        offload: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static,
+    ) -> Self {
+        self.slow_verifier.offload(limit, Box::new(offload));
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The client store.
+    pub fn clients(&self) -> &C {
+        &self.clients
+    }
+
+    /// The token store.
+    pub fn tokens(&self) -> &T {
+        &self.tokens
+    }
+
+    /// Tells the observer of a refusal that no stage has seen: a request that could not be parsed.
+    ///
+    /// The functions of the module `http` call it; an embedder with wiring of its own does, too.
+    pub fn report(
+        &self,
+        endpoint: Endpoint,
+        claimed_client_id: Option<&str>,
+        peer: Option<IpAddr>,
+        error: &TokenError,
+    ) {
+        if let Some(observer) = &self.observer {
+            observer(&Event {
+                issuer: &self.issuer,
+                endpoint,
+                client_id: claimed_client_id.map(Claimed),
+                method: None,
+                secret_id: None,
+                peer,
+                outcome: Outcome::Refused(error),
+            });
+        }
+    }
+}
+
+impl<C, T> fmt::Debug for AuthorizationServer<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_issuer;
+
+    #[test]
+    // req: MD-003
+    fn issuers() {
+        for good in [
+            "https://as.example.com",
+            "https://as.example.com:8443/a",
+            "http://localhost:1",
+            "http://[::1]:8080",
+            "https://[2001:db8::1]",
+        ] {
+            assert!(is_issuer(good), "{good}");
+        }
+        for bad in [
+            "http://as.example.com",
+            "https://",
+            "https://:443",
+            "https://h:port",
+            "http://127.0.0.1.example.com",
+            "https://a@h",
+        ] {
+            assert!(!is_issuer(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Stores in memory: for tests, demos, and production on a single node.
+
+use super::StoreError;
+use crate::client::{Client, ClientStore};
+use crate::clock::Timestamp;
+use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, ready};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Clients in a map that can change while the server runs; a change is seen by the next request.
+///
+/// ```
+/// use client_credentials::{Client, ClientId, store::MemoryClientStore};
+///
+/// let clients = MemoryClientStore::default();
+/// let (client, _secret) = Client::generate()?;
+/// let client_id = client.client_id.clone();
+/// assert!(clients.insert(client).is_none()); // nobody was replaced
+/// assert!(clients.remove(client_id.as_str()).is_some());
+/// # Ok::<(), client_credentials::RandomError>(())
+/// ```
+#[derive(Default)]
+pub struct MemoryClientStore(RwLock<HashMap<Arc<str>, Arc<Client>>>);
+
+impl MemoryClientStore {
+    /// Adds a client, or changes it: the client that had this `client_id` before is handed back.
+    pub fn insert(&self, client: impl Into<Arc<Client>>) -> Option<Arc<Client>> {
+        let client = client.into();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(client.client_id.as_str().into(), client)
+    }
+
+    /// Takes a client out; its tokens are inactive from now on.
+    pub fn remove(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(client_id)
+    }
+
+    /// The client of this `client_id`.
+    pub fn get(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(client_id).cloned()
+    }
+
+    /// How many clients there are.
+    pub fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<I: Into<Arc<Client>>> FromIterator<I> for MemoryClientStore {
+    /// Of several clients with one `client_id` the last one stays.
+    fn from_iter<T: IntoIterator<Item = I>>(clients: T) -> Self {
+        let store = Self::default();
+        for client in clients {
+            store.insert(client);
+        }
+        store
+    }
+}
+
+impl ClientStore for MemoryClientStore {
+    fn client(&self, client_id: &str) -> impl Future<Output = Result<Option<Arc<Client>>, StoreError>> + Send {
+        ready(Ok(self.get(client_id)))
+    }
+}
+
+impl fmt::Debug for MemoryClientStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryClientStore({} clients)", self.len())
+    }
+}
+
+/// Shards, so many that growing one never takes long and two threads rarely meet.
+const SHARDS: usize = 2048;
+
+/// Tokens and one-time values in memory; gone with the process.
+///
+/// Expired records leave without a background thread: a shard that is about to grow first drops what is past, so the
+/// cost of expiry is shared out among the inserts. There are separate bounds for tokens and one-time values
+/// ([`Capacity`]). **At a bound** a new record is refused (the server answers 503); a record that still lives is never
+/// dropped to make room, since dropping a one-time value would reopen it to replay.
+///
+/// ```
+/// use client_credentials::store::{Capacity, MemoryTokenStore};
+///
+/// let tokens = MemoryTokenStore::with_capacity(Capacity { tokens: 50_000, ..Capacity::default() });
+/// assert!(tokens.is_empty());
+/// ```
+pub struct MemoryTokenStore {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: KeyHasher,
+    capacity: Capacity,
+    tokens: AtomicUsize,
+    one_time: AtomicUsize,
+    swept_at: AtomicU64,
+}
+
+type Shard = HashMap<RecordKey, Entry, KeyHasher>;
+
+#[derive(Clone)]
+struct Entry {
+    expires_at: Timestamp,
+    value: RecordValue,
+}
+
+/// How many live records a [`MemoryTokenStore`] holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Access tokens; 10 million by default.
+    pub tokens: usize,
+    /// One-time values; 1 million by default.
+    pub one_time: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { tokens: 10_000_000, one_time: 1_000_000 }
+    }
+}
+
+/// The store holds as many live records of a kind as it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is full of {0}")]
+struct Full(&'static str);
+
+impl MemoryTokenStore {
+    /// An empty store with these bounds.
+    pub fn with_capacity(capacity: Capacity) -> Self {
+        let hasher = KeyHasher::new();
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hasher))).collect(),
+            hasher,
+            capacity,
+            tokens: AtomicUsize::new(0),
+            one_time: AtomicUsize::new(0),
+            swept_at: AtomicU64::new(0),
+        }
+    }
+
+    /// How many records there are, expired ones included that were not dropped yet.
+    pub fn len(&self) -> usize {
+        self.tokens.load(Ordering::Relaxed) + self.one_time.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops every record that has expired at `now` and says how many; one shard is locked at a time.
+    pub fn remove_expired(&self, now: Timestamp) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| {
+                let mut shard = lock(shard);
+                let dropped = self.sweep(&mut shard, now);
+                if shard.capacity() > 8 * shard.len().max(8) {
+                    let room = 2 * shard.len();
+                    shard.shrink_to(room);
+                }
+                dropped
+            })
+            .sum()
+    }
+
+    fn sweep(&self, shard: &mut Shard, now: Timestamp) -> usize {
+        let before = shard.len();
+        shard.retain(|_, entry| {
+            let lives = entry.expires_at > now;
+            if !lives {
+                self.counter(&entry.value).fetch_sub(1, Ordering::Relaxed);
+            }
+            lives
+        });
+        before - shard.len()
+    }
+
+    fn counter(&self, value: &RecordValue) -> &AtomicUsize {
+        match value {
+            RecordValue::AccessToken(_) => &self.tokens,
+            RecordValue::OneTime => &self.one_time,
+        }
+    }
+
+    /// Takes places for the records, or says that there are none left.
+    fn reserve(&self, records: &[Record], now: Timestamp) -> Result<(), StoreError> {
+        if self.take_places(records) {
+            return Ok(());
+        }
+        // Full: perhaps of records that are past. Looking at all of them is worth it once a second, no more.
+        let second = now.as_secs();
+        if self.swept_at.swap(second, Ordering::Relaxed) != second
+            && self.remove_expired(now) > 0
+            && self.take_places(records)
+        {
+            return Ok(());
+        }
+        let one_time = records.iter().any(|record| matches!(record.value, RecordValue::OneTime));
+        Err(StoreError::new(Full(if one_time { "tokens or one-time values" } else { "tokens" }))
+            .with_retry_after(Duration::from_secs(10)))
+    }
+
+    fn take_places(&self, records: &[Record]) -> bool {
+        let one_time = records.iter().filter(|record| matches!(record.value, RecordValue::OneTime)).count();
+        take(&self.tokens, records.len() - one_time, self.capacity.tokens)
+            && (take(&self.one_time, one_time, self.capacity.one_time) || {
+                self.tokens.fetch_sub(records.len() - one_time, Ordering::Relaxed);
+                false
+            })
+    }
+
+    fn insert_now(&self, records: &[Record], now: Timestamp) -> Result<Inserted, StoreError> {
+        self.reserve(records, now)?;
+        let inserted = match records {
+            [record] => {
+                let mut shard = self.shard(&record.key);
+                if stands(&shard, &record.key, now) {
+                    Inserted::Exists(record.key)
+                } else {
+                    self.put(&mut shard, record, now);
+                    Inserted::All
+                }
+            }
+            records => self.insert_several(records, now),
+        };
+        if inserted != Inserted::All {
+            for record in records {
+                self.counter(&record.value).fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        Ok(inserted)
+    }
+
+    /// Locks the shards of all records in ascending order, so that two inserts never wait for each other; then looks, then writes.
+    fn insert_several(&self, records: &[Record], now: Timestamp) -> Inserted {
+        let mut places: Vec<usize> = records.iter().map(|record| self.place(&record.key)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut locked: Vec<(usize, MutexGuard<'_, Shard>)> =
+            places.iter().filter_map(|place| Some((*place, lock(self.shards.get(*place)?)))).collect();
+        let repeated = |at: usize, key: &RecordKey| records.iter().take(at).any(|earlier| earlier.key == *key);
+        for (at, record) in records.iter().enumerate() {
+            let place = self.place(&record.key);
+            let stands = locked.iter().any(|(own, shard)| *own == place && stands(shard, &record.key, now));
+            if stands || repeated(at, &record.key) {
+                return Inserted::Exists(record.key);
+            }
+        }
+        for record in records {
+            let place = self.place(&record.key);
+            if let Some((_, shard)) = locked.iter_mut().find(|(own, _)| *own == place) {
+                self.put(shard, record, now);
+            }
+        }
+        Inserted::All
+    }
+
+    fn put(&self, shard: &mut Shard, record: &Record, now: Timestamp) {
+        if shard.len() == shard.capacity() {
+            let dropped = self.sweep(shard, now);
+            if dropped < shard.capacity() / 4 {
+                shard.reserve(shard.len() + 1); // doubles; else the room that the sweep made is enough
+            }
+        }
+        let entry = Entry { expires_at: record.expires_at, value: record.value.clone() };
+        if let Some(expired) = shard.insert(record.key, entry) {
+            self.counter(&expired.value).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn get_now(&self, key: &RecordKey) -> Option<Record> {
+        let entry = self.shard(key).get(key).cloned()?;
+        Some(Record { key: *key, expires_at: entry.expires_at, value: entry.value })
+    }
+
+    fn remove_now(&self, key: &RecordKey) -> bool {
+        let removed = self.shard(key).remove(key);
+        if let Some(entry) = &removed {
+            self.counter(&entry.value).fetch_sub(1, Ordering::Relaxed);
+        }
+        removed.is_some()
+    }
+
+    fn place(&self, key: &RecordKey) -> usize {
+        // Bits 40 to 50 choose the shard; its map uses the lowest and the seven highest ones.
+        (self.hasher.hash_one(key) >> 40) as usize % SHARDS
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`place` is below SHARDS, and there are SHARDS of them")]
+    fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[self.place(key)])
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn stands(shard: &Shard, key: &RecordKey, now: Timestamp) -> bool {
+    shard.get(key).is_some_and(|entry| entry.expires_at > now)
+}
+
+/// Adds `places` to `counter` unless that would pass `capacity`.
+fn take(counter: &AtomicUsize, places: usize, capacity: usize) -> bool {
+    if counter.fetch_add(places, Ordering::Relaxed) + places <= capacity {
+        return true;
+    }
+    counter.fetch_sub(places, Ordering::Relaxed);
+    places == 0
+}
+
+impl Default for MemoryTokenStore {
+    fn default() -> Self {
+        Self::with_capacity(Capacity::default())
+    }
+}
+
+impl TokenStore for MemoryTokenStore {
+    fn insert(&self, records: &[Record], now: Timestamp) -> impl Future<Output = Result<Inserted, StoreError>> + Send {
+        ready(self.insert_now(records, now))
+    }
+    fn get(&self, key: &RecordKey) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
+        ready(Ok(self.get_now(key)))
+    }
+    fn remove(&self, key: &RecordKey) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        ready(Ok(self.remove_now(key)))
+    }
+}
+
+impl fmt::Debug for MemoryTokenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryTokenStore({} records)", self.len())
+    }
+}
+
+/// Folds a key, which is a digest already, into 64 bits by one multiplication.
+///
+/// Two secret numbers of this store's own go in, so that nobody can choose values that crowd one place.
+#[derive(Clone, Copy)]
+struct KeyHasher {
+    secret: [u64; 2],
+    state: u64,
+}
+
+impl KeyHasher {
+    fn new() -> Self {
+        let random = RandomState::new();
+        Self { secret: [random.hash_one(0), random.hash_one(1)], state: 0 }
+    }
+}
+
+impl BuildHasher for KeyHasher {
+    type Hasher = Self;
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, octets: &[u8]) {
+        let (words, _) = octets.as_chunks::<8>();
+        let [a, b] = self.secret;
+        if let [first, second, ..] = words {
+            let product = u128::from(u64::from_le_bytes(*first) ^ a) * u128::from(u64::from_le_bytes(*second) ^ b);
+            self.state ^= (product as u64) ^ ((product >> 64) as u64);
+        }
+    }
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
