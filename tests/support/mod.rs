@@ -1,5 +1,5 @@
 //! What the tests share: a server with a clock that stands still, and requests as plain data.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
