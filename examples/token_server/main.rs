@@ -1,1 +1,280 @@
-fn main() {}
+//! An authorization server for the client credentials grant, configured by one TOML file.
+//!
+//! ```text
+//! cargo run --release --all-features --example token_server -- [--config FILE.toml] [--check]
+//! ```
+//!
+//! Without a file it serves the client of PingAM's page on 127.0.0.1:8080. stdout carries one line, when it is ready;
+//! stderr carries one line a request. Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot listen, 2 for a broken
+//! configuration.
+
+mod limiter;
+mod settings;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use clap::Parser;
+use client_credentials::{
+    Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, Parts, SystemClock, TokenRequest, http::respond,
+};
+use http_body_util::BodyExt;
+use limiter::Limiter;
+use settings::{Built, Servers, Settings};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// An authorization server for the OAuth 2.0 client credentials grant.
+#[derive(Parser)]
+#[command(name = "token_server")]
+struct Arguments {
+    /// The configuration; without it, a demo with one client on 127.0.0.1:8080.
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Validate the configuration and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Octets of a request line's target, at most.
+const MAX_TARGET: usize = 8 * 1024;
+/// Octets of all header fields, at most.
+const MAX_HEADERS: usize = 32 * 1024;
+/// Time for the head of a request, and for its body.
+const SLOW: Duration = Duration::from_secs(10);
+/// Octets of a body that are read and thrown away before a client hears that it was too large.
+const MAX_DRAINED: usize = 16 * 1024 * 1024;
+
+struct App {
+    servers: Servers,
+    limiter: Arc<Limiter>,
+    /// The path of the issuer: the endpoints are served below it, and without it as well.
+    mount: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let text = match &arguments.config {
+        None => include_str!("demo.toml").to_owned(),
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                log(&format!("error: --config: {error}"));
+                return ExitCode::from(2);
+            }
+        },
+    };
+    let settings = Settings::read(&text);
+    // Judged before anything is bound: port 0 stands for a port that is not known yet.
+    match settings.build(&format!("http://{}", settings.listen()), |_| ()) {
+        Err(faults) => {
+            for fault in faults {
+                log(&format!("error: {fault}"));
+            }
+            return ExitCode::from(2);
+        }
+        Ok(Built { warnings, .. }) => {
+            for warning in warnings {
+                log(&format!("warning: {warning}"));
+            }
+        }
+    }
+    if arguments.check {
+        log("the configuration is valid");
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log(&format!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(&settings, arguments.config.is_none())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let listener = std::net::TcpListener::bind(settings.listen())?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let origin = format!("http://{address}");
+
+    let limiter: Arc<OnceLock<Arc<Limiter>>> = Arc::default();
+    let counting = Arc::clone(&limiter);
+    let observer = move |event: &Event<'_>| {
+        if let Some(limiter) = counting.get() {
+            limiter.count(event);
+        }
+        log(&event.to_string());
+    };
+    let Built { servers, limits, .. } = settings.build(&origin, observer).map_err(|faults| faults.join("; "))?;
+    let limiter = Arc::clone(limiter.get_or_init(|| Arc::new(Limiter::new(limits))));
+    let mount = servers.iter().find(|(path, _)| *path == "/").map(|(_, server)| mount_of(&server.config().issuer));
+    let app = Arc::new(App { servers, limiter, mount: mount.unwrap_or_default() });
+
+    let handle = axum_server::Handle::new();
+    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+    let http1 = &mut server.http_builder().http1();
+    http1
+        .timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(SLOW)
+        .max_buf_size(MAX_TARGET + MAX_HEADERS + 4096);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+        log("stopping");
+        handle.graceful_shutdown(Some(SLOW));
+    });
+
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on {origin}")?;
+    stdout.flush()?;
+    if demo {
+        log(&format!(
+            "try: curl -s {origin}/oauth2/access_token -d grant_type=client_credentials -d client_id=myClient -d client_secret=mySecret -d scope=write"
+        ));
+    }
+    let router = Router::new().fallback(handle_request).with_state(app);
+    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    Ok(())
+}
+
+async fn handle_request(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut response = match read(request, peer).await {
+        Ok(request) => answer(&app, request, peer).await,
+        Err((status, description)) => {
+            log(&format!("peer={} outcome=refused status={} reason=\"{description}\"", peer.ip(), status.as_u16()));
+            error(status, description)
+        }
+    };
+    if chunked || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        // RFC 9112 §6.1: what follows a message whose framing could be argued about is not read as another one.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Reads a whole request within the limits of the example: head, framing, then at most [`MAX_BODY`] + 1 octets of body.
+async fn read(request: Request<Body>, peer: SocketAddr) -> Result<Request<Vec<u8>>, (StatusCode, &'static str)> {
+    let (mut parts, mut body) = request.into_parts();
+    if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET {
+        return Err((StatusCode::URI_TOO_LONG, "The request target is too long."));
+    }
+    if parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() > MAX_HEADERS {
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large."));
+    }
+    if parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH) {
+        return Err((StatusCode::BAD_REQUEST, "The request has both Content-Length and Transfer-Encoding."));
+    }
+    let mut octets = Vec::new();
+    let mut drained = 0_usize;
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "The request body is incomplete."))?;
+            let Some(data) = frame.data_ref() else { continue };
+            drained += data.len();
+            let room = (MAX_BODY + 1).saturating_sub(octets.len()).min(data.len());
+            octets.extend_from_slice(data.get(..room).unwrap_or_default());
+            if drained > MAX_DRAINED {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(SLOW, all)
+        .await
+        .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "The request body came too slowly."))??;
+    parts.extensions.insert(peer);
+    Ok(Request::from_parts(parts, octets))
+}
+
+async fn answer(app: &App, mut request: Request<Vec<u8>>, peer: SocketAddr) -> Response<Body> {
+    if request.uri().path() == "/healthz" && [Method::GET, Method::HEAD].contains(request.method()) {
+        return json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec());
+    }
+    if let Some(uri) = below_mount(request.uri(), &app.mount) {
+        *request.uri_mut() = uri;
+    }
+    if let Some(seconds) = wait(app, &request, peer) {
+        log(&format!("peer={} outcome=refused status=429 reason=\"too many failed authentications\"", peer.ip()));
+        let mut response =
+            error(StatusCode::TOO_MANY_REQUESTS, "There were too many failed authentications; try again later.");
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        return response;
+    }
+    let known = app.servers.route(request.uri().path()).is_some();
+    let response = respond(&app.servers, &request).await;
+    if !known || request.method() == Method::GET || request.method() == Method::HEAD {
+        // The server tells of its decisions by events; what is no decision of its is logged here.
+        if response.status().is_success() || !known {
+            log(&format!("peer={} outcome={}", peer.ip(), response.status().as_u16()));
+        }
+    }
+    response.map(Body::from)
+}
+
+/// Seconds that this client or source has to wait.
+fn wait(app: &App, request: &Request<Vec<u8>>, peer: SocketAddr) -> Option<u64> {
+    if app.limiter.is_off() {
+        return None;
+    }
+    let issuer = &app.servers.route(request.uri().path())?.server.config().issuer;
+    let parts = Parts::of(request);
+    let claimed = |credentials: &Credentials<'_>| credentials.claimed_client_id().map(str::to_owned);
+    let client_id = TokenRequest::parse(parts).map(|request| claimed(request.credentials()));
+    let client_id =
+        client_id.or_else(|_| IntrospectionRequest::parse(parts).map(|request| claimed(request.credentials())));
+    app.limiter.wait(issuer, client_id.ok().flatten().as_deref(), peer.ip())
+}
+
+/// The request's target without the path of the issuer, for those who call the endpoints by the metadata.
+fn below_mount(uri: &Uri, mount: &str) -> Option<Uri> {
+    let target =
+        uri.path_and_query()?.as_str().strip_prefix(mount).filter(|rest| !mount.is_empty() && rest.starts_with('/'))?;
+    target.parse().ok()
+}
+
+fn mount_of(issuer: &str) -> String {
+    let rest = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or_default().trim_end_matches('/').to_owned()
+}
+
+fn error(status: StatusCode, description: &str) -> Response<Body> {
+    let code = match status {
+        StatusCode::TOO_MANY_REQUESTS => "temporarily_unavailable",
+        _ => "invalid_request",
+    };
+    json(status, serde_json::json!({ "error": code, "error_description": description }).to_string().into_bytes())
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// One line to stderr; a closed stderr ends nothing.
+fn log(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{} {line}", SystemClock.now());
+}

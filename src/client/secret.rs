@@ -119,6 +119,15 @@ impl SecretVerifier {
         argon2id::hash(secret, random).map(|phc| Self(Kind::Argon2id(phc)))
     }
 
+    /// What checking it costs.
+    pub fn kind(&self) -> VerifierKind {
+        match &self.0 {
+            Kind::Sha256(_) => VerifierKind::Sha256,
+            #[cfg(feature = "argon2")]
+            Kind::Argon2id(_) => VerifierKind::Argon2id,
+        }
+    }
+
     /// Whether `digest` is the SHA-256 of the secret, in constant time; no for a verifier of another kind.
     pub(crate) fn matches_digest(&self, digest: &[u8; 32]) -> bool {
         match &self.0 {

@@ -1,0 +1,105 @@
+//! A limit on failed authentications: by client and by source, off unless configured.
+//!
+//! Counts failures alone and looks before it counts, so that a busy client with the right secret never meets it. Built
+//! on the server's events; the crate itself locks nobody out, since a lockout lets a stranger shut a client out.
+
+use client_credentials::{ErrorCode, Event, Outcome};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counted keys, at most; beyond it no new one is counted until a window is over.
+const MAX_KEYS: usize = 100_000;
+
+/// The table `rate_limit`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Failures of one client_id in a window.
+    #[serde(default = "ten")]
+    failures_per_client: u32,
+    /// Failures from one address in a window.
+    #[serde(default = "hundred")]
+    failures_per_source: u32,
+    /// Seconds.
+    #[serde(default = "minute")]
+    window: u64,
+}
+
+fn ten() -> u32 {
+    10
+}
+fn hundred() -> u32 {
+    100
+}
+fn minute() -> u64 {
+    60
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Client(String, String),
+    Source(String, IpAddr),
+}
+
+/// Counts failures by key, in fixed windows.
+#[derive(Default)]
+pub(crate) struct Limiter {
+    limits: BTreeMap<String, Limits>,
+    windows: Mutex<HashMap<Key, (Instant, u32)>>,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: BTreeMap<String, Limits>) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        self.limits.is_empty()
+    }
+
+    /// Counts an event if it is a failed authentication.
+    pub(crate) fn count(&self, event: &Event<'_>) {
+        let Outcome::Refused(error) = &event.outcome else { return };
+        let Some(limits) = self.limits.get(event.issuer).filter(|_| error.code() == ErrorCode::InvalidClient) else {
+            return;
+        };
+        let issuer = event.issuer.to_owned();
+        let client = event.client_id.map(|claimed| Key::Client(issuer.clone(), claimed.as_raw().to_owned()));
+        let source = event.peer.map(|peer| Key::Source(issuer, peer));
+        let (now, window) = (Instant::now(), Duration::from_secs(limits.window));
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if windows.len() >= MAX_KEYS {
+            windows.retain(|_, (start, _)| now.duration_since(*start) < window);
+        }
+        for key in client.into_iter().chain(source) {
+            if windows.len() < MAX_KEYS || windows.contains_key(&key) {
+                let (start, failures) = windows.entry(key).or_insert((now, 0));
+                if now.duration_since(*start) >= window {
+                    (*start, *failures) = (now, 0);
+                }
+                *failures = failures.saturating_add(1);
+            }
+        }
+    }
+
+    /// Seconds to wait, where the client or the source has failed too often.
+    pub(crate) fn wait(&self, issuer: &str, client_id: Option<&str>, peer: IpAddr) -> Option<u64> {
+        let limits = self.limits.get(issuer)?;
+        let window = Duration::from_secs(limits.window);
+        let client = client_id.map(|id| (Key::Client(issuer.to_owned(), id.to_owned()), limits.failures_per_client));
+        let source = (Key::Source(issuer.to_owned(), peer), limits.failures_per_source);
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        client
+            .into_iter()
+            .chain([source])
+            .filter_map(|(key, limit)| {
+                let (start, failures) = windows.get(&key)?;
+                let left = window.checked_sub(start.elapsed()).filter(|_| *failures >= limit)?;
+                Some(left.as_secs() + 1)
+            })
+            .max()
+    }
+}

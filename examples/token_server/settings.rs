@@ -1,0 +1,280 @@
+//! The configuration file: TOML in, servers by realm out, every fault named with its key.
+
+use crate::limiter::Limits;
+use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
+use client_credentials::{AuthorizationServer, Client, Config, Event, Realms, VerifierKind};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Servers whose stores were chosen at run time.
+pub(crate) type Servers = Realms<AnyClientStore, AnyTokenStore>;
+
+/// Keys that are [`Config`]'s.
+const CONFIG: [&str; 12] = [
+    "scopes",
+    "default_scopes",
+    "scope_policy",
+    "resources",
+    "default_resources",
+    "grant_types",
+    "access_token_format",
+    "access_token_lifetime",
+    "access_token_prefix",
+    "token_endpoint_auth_methods",
+    "unknown_client_work",
+    "issuer",
+];
+
+/// Keys of the page that this build cannot honour yet.
+const LATER: [&str; 14] = [
+    "profile",
+    "signing_algorithms",
+    "signing_keys",
+    "assertion_max_lifetime",
+    "clock_skew",
+    "dpop_nonce",
+    "dpop_nonce_keys",
+    "authorization_details_types",
+    "tls_certificate",
+    "tls_key",
+    "client_ca",
+    "trusted_proxies",
+    "jwks_uri_allowed_hosts",
+    "endpoints",
+];
+
+/// A file that has been read, and not judged yet.
+pub(crate) struct Settings {
+    root: Map<String, Value>,
+    realms: BTreeMap<String, Map<String, Value>>,
+    faults: Vec<String>,
+}
+
+/// What a file amounts to.
+pub(crate) struct Built {
+    pub(crate) servers: Servers,
+    /// By issuer.
+    pub(crate) limits: BTreeMap<String, Limits>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Reads a file. What is wrong with it, syntax included, is kept for [`Settings::build`].
+    pub(crate) fn read(text: &str) -> Self {
+        let mut faults = Vec::new();
+        let mut root = match text.parse::<toml::Table>() {
+            Ok(table) => table.into_iter().map(|(key, value)| (key, plain(value))).collect(),
+            Err(error) => {
+                // The error's own text quotes the line, which may hold a secret.
+                let line = error
+                    .span()
+                    .and_then(|span| text.get(..span.start))
+                    .map_or(1, |before| before.matches('\n').count() + 1);
+                faults.push(format!("line {line}: {}", error.message()));
+                Map::new()
+            }
+        };
+        let realms = match root.remove("realms") {
+            None => BTreeMap::new(),
+            Some(Value::Object(realms)) => realms
+                .into_iter()
+                .filter_map(|(path, realm)| match realm {
+                    Value::Object(realm) => Some((path, realm)),
+                    _ => {
+                        faults.push(format!("realms.{path:?}: must be a table"));
+                        None
+                    }
+                })
+                .collect(),
+            Some(_) => {
+                faults.push("realms: must be a table of tables, such as [realms.\"/alpha\"]".into());
+                BTreeMap::new()
+            }
+        };
+        Self { root, realms, faults }
+    }
+
+    /// `HOST:PORT` to listen on.
+    pub(crate) fn listen(&self) -> &str {
+        self.root.get("listen").and_then(Value::as_str).unwrap_or("127.0.0.1:8080")
+    }
+
+    /// Makes the servers, or lists all that is wrong. `origin` is the issuer where none is configured.
+    pub(crate) fn build(
+        &self,
+        origin: &str,
+        observer: impl Fn(&Event<'_>) + Clone + Send + Sync + 'static,
+    ) -> Result<Built, Vec<String>> {
+        let mut faults = self.faults.clone();
+        let (mut limits, mut warnings) = (BTreeMap::new(), Vec::new());
+        match self.root.get("listen") {
+            None => {}
+            Some(Value::String(text))
+                if text
+                    .rsplit_once(':')
+                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) => {}
+            Some(_) => faults.push("listen: must be HOST:PORT".into()),
+        }
+        let tokens = match self.root.get("store").map(Value::as_str) {
+            None | Some(Some("memory")) => AnyTokenStore::new(MemoryTokenStore::default()),
+            Some(Some(url)) if ["sqlite:", "postgres://", "redis://"].iter().any(|kind| url.starts_with(kind)) => {
+                faults.push("store: only memory is in this build".into());
+                AnyTokenStore::new(MemoryTokenStore::default())
+            }
+            Some(_) => {
+                // The URL may hold a password, so it is not repeated.
+                faults.push("store: must be memory".into());
+                AnyTokenStore::new(MemoryTokenStore::default())
+            }
+        };
+        let mut server = |path: Option<&str>, own: &Map<String, Value>, faults: &mut Vec<String>| {
+            let prefix = path.map(|path| format!("realms.{path:?}.")).unwrap_or_default();
+            let config = self.config(path, own, origin, &prefix, faults);
+            let clients = read_clients(own.get("clients"), &config, &prefix, faults, &mut warnings);
+            let inherited = own.get("rate_limit").or_else(|| self.root.get("rate_limit"));
+            if let Some(limit) = inherited {
+                match serde_json::from_value(limit.clone()) {
+                    Ok(limit) => drop(limits.insert(config.issuer.clone(), limit)),
+                    Err(error) => faults.push(format!("{prefix}rate_limit: {error}")),
+                }
+            }
+            let is_set = [own, &self.root].iter().any(|table| table.contains_key("unknown_client_work"));
+            let config = if is_set { config } else { with_unknown_client_work(config, &clients) };
+            let clients = clients.into_iter().collect::<MemoryClientStore>();
+            match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
+                Ok(server) => Some(offloaded(server).on_event(observer.clone())),
+                Err(error) => {
+                    faults.extend(error.faults.iter().map(|fault| format!("{prefix}{fault}")));
+                    None
+                }
+            }
+        };
+        let mut servers = server(None, &self.root, &mut faults).map(Realms::new);
+        for (path, own) in &self.realms {
+            let Some(realm) = server(Some(path), own, &mut faults) else { continue };
+            servers = servers.and_then(|servers| match servers.with_realm(path, realm) {
+                Ok(servers) => Some(servers),
+                Err(fault) => {
+                    faults.push(fault.to_string());
+                    None
+                }
+            });
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        faults.retain(|fault| seen.insert(fault.clone()));
+        match servers {
+            Some(servers) if faults.is_empty() => Ok(Built { servers, limits, warnings }),
+            _ => Err(faults),
+        }
+    }
+
+    /// The configuration of one realm: its own keys, else the top-level ones, else the defaults.
+    fn config(
+        &self,
+        path: Option<&str>,
+        own: &Map<String, Value>,
+        origin: &str,
+        prefix: &str,
+        faults: &mut Vec<String>,
+    ) -> Config {
+        let mut members = Map::new();
+        members.insert("issuer".into(), json!(origin));
+        for (key, value) in &self.root {
+            if CONFIG.contains(&key.as_str()) && is_config(key, value).is_ok() {
+                members.insert(key.clone(), value.clone());
+            }
+        }
+        let only_at_the_top = ["listen", "issuer", "store"];
+        for (key, value) in own {
+            let known = ["clients", "rate_limit"].contains(&key.as_str());
+            if path.is_some() && only_at_the_top.contains(&key.as_str()) {
+                faults.push(format!("{prefix}{key}: stands at the top only"));
+            } else if CONFIG.contains(&key.as_str()) {
+                match is_config(key, value) {
+                    Ok(()) => drop(members.insert(key.clone(), value.clone())),
+                    Err(problem) => faults.push(format!("{prefix}{key}: {problem}")),
+                }
+            } else if LATER.contains(&key.as_str()) {
+                faults.push(format!("{prefix}{key}: needs a feature that this build has not"));
+            } else if !known && !only_at_the_top.contains(&key.as_str()) {
+                faults.push(format!("{prefix}{}: is not a known key", key.escape_debug()));
+            }
+        }
+        let config: Config = serde_json::from_value(Value::Object(members)).unwrap_or_else(|_| Config::new(origin));
+        path.map_or_else(|| config.clone(), |path| config.for_realm(path))
+    }
+}
+
+/// Whether a key of [`Config`] has a value of the right type: each is tried alone, so that every wrong one is named.
+fn is_config(key: &str, value: &Value) -> Result<(), String> {
+    let alone = json!({ "issuer": "https://localhost", key: value });
+    serde_json::from_value::<Config>(alone).map(drop).map_err(|error| error.to_string())
+}
+
+fn read_clients(
+    list: Option<&Value>,
+    config: &Config,
+    prefix: &str,
+    faults: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Vec<Client> {
+    let list = match list {
+        None => return Vec::new(),
+        Some(Value::Array(list)) => list,
+        Some(_) => {
+            faults.push(format!("{prefix}clients: must be tables, [[{prefix}clients]]"));
+            return Vec::new();
+        }
+    };
+    let mut clients: Vec<Client> = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        match serde_json::from_value::<Client>(value.clone()) {
+            Err(error) => faults.push(format!("{prefix}clients[{at}]: {error}")),
+            Ok(client) => {
+                let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
+                faults.extend(client.validate(config).iter().map(|fault| format!("{name}.{fault}")));
+                warnings.extend(client.warnings().iter().map(|warning| format!("{name}.{warning}")));
+                if clients.iter().any(|other| other.client_id == client.client_id) {
+                    faults.push(format!("{name}.client_id: two clients of one realm have it"));
+                }
+                clients.push(client);
+            }
+        }
+    }
+    clients
+}
+
+/// Where a client has a slow secret, an unknown one must cost as much.
+fn with_unknown_client_work(mut config: Config, clients: &[Client]) -> Config {
+    let mut kinds = clients.iter().flat_map(|client| &client.client_secrets).map(|secret| secret.verifier.kind());
+    if let Some(slow) = kinds.find(|kind| *kind != VerifierKind::Sha256) {
+        config.unknown_client_work = slow;
+    }
+    config
+}
+
+type Server = AuthorizationServer<AnyClientStore, AnyTokenStore>;
+
+/// Slow secret hashes run where they block no connection.
+fn offloaded(server: Server) -> Server {
+    #[cfg(feature = "argon2")]
+    {
+        let limit = std::thread::available_parallelism().map_or(1, usize::from);
+        server.with_offload(limit, |work| drop(tokio::task::spawn_blocking(work)))
+    }
+    #[cfg(not(feature = "argon2"))]
+    server
+}
+
+/// TOML as JSON; a date becomes its RFC 3339 text.
+fn plain(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(value) => value.into(),
+        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Array(list) => list.into_iter().map(plain).collect(),
+        toml::Value::Table(table) => Value::Object(table.into_iter().map(|(key, value)| (key, plain(value))).collect()),
+    }
+}
