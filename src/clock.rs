@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z; never negative.
@@ -126,8 +127,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let milliseconds = UtcDateTime::now().unix_timestamp_nanos() / 1_000_000;
-        Timestamp(u64::try_from(milliseconds).unwrap_or(0))
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

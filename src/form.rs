@@ -38,14 +38,23 @@ fn hex(digit: &u8) -> Option<u8> {
 
 /// The pairs of a form in order. Only `&` parts them; nothing between two `&` is no pair; only the first `=` divides.
 pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), FormError>> {
-    form.split(|octet| *octet == b'&').filter(|piece| !piece.is_empty()).enumerate().map(|(at, piece)| {
-        if at >= MAX_PAIRS {
-            return Err(FormError::Limit);
-        }
-        let mut halves = piece.splitn(2, |octet| *octet == b'=');
-        let name = decode(halves.next().unwrap_or_default())?;
-        let value = decode(halves.next().unwrap_or_default())?;
-        if name.len() > MAX_NAME { Err(FormError::Limit) } else { Ok((name, value)) }
+    // The ordinary form has no escape: looked at once as a whole, it is cut up and nothing in it is looked at again.
+    let is_plain = !form.iter().fold(false, |escaped, octet| escaped | matches!(octet, b'%' | b'+'));
+    let plain = std::str::from_utf8(form).ok().filter(|_| is_plain);
+    let plain_pieces = plain.into_iter().flat_map(|form| form.split('&')).map(|piece| {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        (!piece.is_empty()).then_some(Ok((Cow::Borrowed(name), Cow::Borrowed(value))))
+    });
+    let escaped = if plain.is_none() { form } else { b"" };
+    let escaped_pieces = escaped.split(|octet| *octet == b'&').map(|piece| {
+        let mut halves = piece.splitn(2, |octet| *octet == b'=').map(decode);
+        let mut half = || halves.next().unwrap_or(Ok(Cow::Borrowed("")));
+        (!piece.is_empty()).then(|| half().and_then(|name| Ok((name, half()?))))
+    });
+    plain_pieces.chain(escaped_pieces).flatten().enumerate().map(|(at, pair)| match pair {
+        _ if at >= MAX_PAIRS => Err(FormError::Limit),
+        Ok((name, _)) if name.len() > MAX_NAME => Err(FormError::Limit),
+        pair => pair,
     })
 }
 

@@ -20,13 +20,12 @@ use crate::request::TokenRequest;
 use crate::resource::Audience;
 use crate::response::TokenResponse;
 use crate::scope::Scope;
-use crate::server::AuthorizationServer;
+use crate::server::{AuthorizationServer, ServerId};
 use crate::token::{
     AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, Record, RecordKey, RecordValue,
     TokenRecord, TokenStore, opaque,
 };
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// Issues one access token to the client that sent `request`, or says why not.
 ///
@@ -67,7 +66,7 @@ pub struct Grant {
     /// Claims of the embedder's own; what the protocol says of a token cannot be overwritten.
     pub claims: Claims,
     client_id: ClientId,
-    issuer: Arc<str>,
+    server: ServerId,
 }
 
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
@@ -95,7 +94,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let (key, expires_at, response) = issued.map_err(|reason| self.refused(&client, reason))?;
         if let Some(observer) = &self.observer {
             let (jti, scope) = (&*key.jti(), response.scope.as_str());
-            observer(&client.event(Outcome::Issued { jti, scope, expires_at }));
+            observer(&client.event(&self.issuer, Outcome::Issued { jti, scope, expires_at }));
         }
         Ok(response)
     }
@@ -147,7 +146,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             authorization_details: None,
             claims: Claims::default(),
             client_id: registration.client_id.clone(),
-            issuer: Arc::clone(&self.issuer),
+            server: self.id,
         })
     }
 
@@ -156,8 +155,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         client: &AuthenticatedClient,
         grant: Grant,
     ) -> Result<(RecordKey, crate::Timestamp, TokenResponse), Reason> {
-        let own = |issuer: &Arc<str>| **issuer == *self.issuer;
-        if !own(&grant.issuer) || !own(&client.issuer) || grant.client_id != client.client.client_id {
+        if grant.server != self.id || client.server != self.id || grant.client_id != client.client.client_id {
             return Err(Reason::ForeignGrant);
         }
         if !(1..=MAX_LIFETIME).contains(&grant.lifetime) {
@@ -214,7 +212,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     pub(crate) fn refused(&self, client: &AuthenticatedClient, reason: Reason) -> TokenError {
         let error = TokenError::new(reason, Some(&self.challenge));
         if let Some(observer) = &self.observer {
-            observer(&client.event(Outcome::Refused(&error)));
+            observer(&client.event(&self.issuer, Outcome::Refused(&error)));
         }
         error
     }

@@ -91,7 +91,7 @@ pub async fn introspect_token<C: ClientStore, T: TokenStore>(
     }));
     if let Some(observer) = &server.observer {
         let jti = response.0.as_ref().map(|active| active.jti.as_str());
-        observer(&caller.event(Outcome::Introspected { active: response.is_active(), jti }));
+        observer(&caller.event(&server.issuer, Outcome::Introspected { active: response.is_active(), jti }));
     }
     Ok(response)
 }

@@ -72,7 +72,7 @@ pub async fn revoke_token<C: ClientStore, T: TokenStore>(
     let revoked = end(server, &request.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
     if let Some(observer) = &server.observer {
         let jti = revoked.map(|key| key.jti());
-        observer(&caller.event(Outcome::Revoked { jti: jti.as_deref() }));
+        observer(&caller.event(&server.issuer, Outcome::Revoked { jti: jti.as_deref() }));
     }
     Ok(RevocationResponse(()))
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The grant type of this crate (RFC 6749 §4.4.2).
 const GRANT_TYPE: &str = "client_credentials";
@@ -258,6 +259,17 @@ pub struct ConfigError {
     pub faults: Vec<Fault>,
 }
 
+/// Tells the servers of one process apart, so that a grant of one is not issued by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerId(u64);
+
+impl ServerId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// Told of every decision.
 pub(crate) type Observer = dyn Fn(&Event<'_>) + Send + Sync;
 
@@ -271,6 +283,7 @@ pub struct AuthorizationServer<C, T> {
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) random: Box<dyn RandomSource>,
     pub(crate) observer: Option<Box<Observer>>,
+    pub(crate) id: ServerId,
     pub(crate) issuer: Arc<str>,
     /// The value of `WWW-Authenticate`.
     pub(crate) challenge: Arc<str>,
@@ -297,6 +310,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 _ => return Err(ConfigError { faults }),
             };
         Ok(Self {
+            id: ServerId::next(),
             issuer: config.issuer.as_str().into(),
             challenge: format!("Basic realm=\"{}\"", config.issuer).into(),
             methods: config.enabled_methods(),

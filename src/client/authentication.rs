@@ -8,7 +8,7 @@ use crate::audit::{Claimed, Endpoint, Event, Outcome};
 use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
 use crate::request::{Credentials, Mechanism};
-use crate::server::AuthorizationServer;
+use crate::server::{AuthorizationServer, ServerId};
 use crate::token::{Record, RecordValue, TokenStore};
 use std::fmt;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct AuthenticatedClient {
     pub(crate) client: Arc<Client>,
     pub(crate) at: Timestamp,
-    pub(crate) issuer: Arc<str>,
+    pub(crate) server: ServerId,
     pub(crate) method: AuthenticationMethod,
     /// The place of the secret that was used among the client's.
     pub(crate) secret: Option<usize>,
@@ -55,9 +55,9 @@ impl AuthenticatedClient {
     }
 
     /// The event of a decision about this client.
-    pub(crate) fn event<'a>(&'a self, outcome: Outcome<'a>) -> Event<'a> {
+    pub(crate) fn event<'a>(&'a self, issuer: &'a str, outcome: Outcome<'a>) -> Event<'a> {
         Event {
-            issuer: &self.issuer,
+            issuer,
             endpoint: self.endpoint,
             client_id: Some(Claimed(self.client.client_id.as_str())),
             method: Some(&self.method),
@@ -72,7 +72,6 @@ impl fmt::Debug for AuthenticatedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticatedClient")
             .field("client_id", &self.client.client_id)
-            .field("issuer", &self.issuer)
             .field("method", &self.method)
             .field("at", &self.at)
             .finish_non_exhaustive()
@@ -270,7 +269,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         one_time: Vec<Record>,
     ) -> AuthenticatedClient {
         let Found { client, method, secret } = found;
-        AuthenticatedClient { client, at, issuer: Arc::clone(&self.issuer), method, secret, endpoint, peer, one_time }
+        AuthenticatedClient { client, at, server: self.id, method, secret, endpoint, peer, one_time }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::StoreError;
 use crate::client::{Client, ClientStore};
 use crate::clock::Timestamp;
-use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
+use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenRecord, TokenStore};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, ready};
@@ -95,20 +95,38 @@ const SHARDS: usize = 2048;
 /// assert!(tokens.is_empty());
 /// ```
 pub struct MemoryTokenStore {
-    shards: Box<[Mutex<Shard>]>,
-    hasher: KeyHasher,
+    shards: Box<[Shard]>,
+    hasher: KeyHashing,
+    recent: Recent,
     capacity: Capacity,
     tokens: AtomicUsize,
     one_time: AtomicUsize,
     swept_at: AtomicU64,
 }
 
-type Shard = HashMap<RecordKey, Entry, KeyHasher>;
+/// One map and its lock, in one cache line.
+#[repr(align(64))]
+struct Shard(Mutex<Entries>);
 
+type Entries = HashMap<RecordKey, Entry, KeyHashing>;
+
+/// A record without its key; what tokens of one client have in common is held once.
 #[derive(Clone)]
 struct Entry {
     expires_at: Timestamp,
-    value: RecordValue,
+    issued_at: Timestamp,
+    /// `None` for a one-time value.
+    token: Option<Arc<TokenRecord>>,
+}
+
+impl Entry {
+    fn into_record(self, key: RecordKey) -> Record {
+        let value = match self.token {
+            None => RecordValue::OneTime,
+            Some(token) => RecordValue::AccessToken(TokenRecord { issued_at: self.issued_at, ..(*token).clone() }),
+        };
+        Record { key, expires_at: self.expires_at, value }
+    }
 }
 
 /// How many live records a [`MemoryTokenStore`] holds at most.
@@ -134,10 +152,11 @@ struct Full(&'static str);
 impl MemoryTokenStore {
     /// An empty store with these bounds.
     pub fn with_capacity(capacity: Capacity) -> Self {
-        let hasher = KeyHasher::new();
+        let hasher = KeyHashing::new();
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hasher))).collect(),
+            shards: (0..SHARDS).map(|_| Shard(Mutex::new(HashMap::with_hasher(hasher)))).collect(),
             hasher,
+            recent: Recent::new(),
             capacity,
             tokens: AtomicUsize::new(0),
             one_time: AtomicUsize::new(0),
@@ -171,23 +190,20 @@ impl MemoryTokenStore {
             .sum()
     }
 
-    fn sweep(&self, shard: &mut Shard, now: Timestamp) -> usize {
+    fn sweep(&self, shard: &mut Entries, now: Timestamp) -> usize {
         let before = shard.len();
         shard.retain(|_, entry| {
             let lives = entry.expires_at > now;
             if !lives {
-                self.counter(&entry.value).fetch_sub(1, Ordering::Relaxed);
+                self.counter(entry.token.is_none()).fetch_sub(1, Ordering::Relaxed);
             }
             lives
         });
         before - shard.len()
     }
 
-    fn counter(&self, value: &RecordValue) -> &AtomicUsize {
-        match value {
-            RecordValue::AccessToken(_) => &self.tokens,
-            RecordValue::OneTime => &self.one_time,
-        }
+    fn counter(&self, one_time: bool) -> &AtomicUsize {
+        if one_time { &self.one_time } else { &self.tokens }
     }
 
     /// Takes places for the records, or says that there are none left.
@@ -203,13 +219,13 @@ impl MemoryTokenStore {
         {
             return Ok(());
         }
-        let one_time = records.iter().any(|record| matches!(record.value, RecordValue::OneTime));
+        let one_time = records.iter().any(is_one_time);
         Err(StoreError::new(Full(if one_time { "tokens or one-time values" } else { "tokens" }))
             .with_retry_after(Duration::from_secs(10)))
     }
 
     fn take_places(&self, records: &[Record]) -> bool {
-        let one_time = records.iter().filter(|record| matches!(record.value, RecordValue::OneTime)).count();
+        let one_time = records.iter().filter(|record| is_one_time(record)).count();
         take(&self.tokens, records.len() - one_time, self.capacity.tokens)
             && (take(&self.one_time, one_time, self.capacity.one_time) || {
                 self.tokens.fetch_sub(records.len() - one_time, Ordering::Relaxed);
@@ -233,7 +249,7 @@ impl MemoryTokenStore {
         };
         if inserted != Inserted::All {
             for record in records {
-                self.counter(&record.value).fetch_sub(1, Ordering::Relaxed);
+                self.counter(is_one_time(record)).fetch_sub(1, Ordering::Relaxed);
             }
         }
         Ok(inserted)
@@ -244,7 +260,7 @@ impl MemoryTokenStore {
         let mut places: Vec<usize> = records.iter().map(|record| self.place(&record.key)).collect();
         places.sort_unstable();
         places.dedup();
-        let mut locked: Vec<(usize, MutexGuard<'_, Shard>)> =
+        let mut locked: Vec<(usize, MutexGuard<'_, Entries>)> =
             places.iter().filter_map(|place| Some((*place, lock(self.shards.get(*place)?)))).collect();
         let repeated = |at: usize, key: &RecordKey| records.iter().take(at).any(|earlier| earlier.key == *key);
         for (at, record) in records.iter().enumerate() {
@@ -263,28 +279,32 @@ impl MemoryTokenStore {
         Inserted::All
     }
 
-    fn put(&self, shard: &mut Shard, record: &Record, now: Timestamp) {
+    fn put(&self, shard: &mut Entries, record: &Record, now: Timestamp) {
         if shard.len() == shard.capacity() {
             let dropped = self.sweep(shard, now);
             if dropped < shard.capacity() / 4 {
                 shard.reserve(shard.len() + 1); // doubles; else the room that the sweep made is enough
             }
         }
-        let entry = Entry { expires_at: record.expires_at, value: record.value.clone() };
+        let (issued_at, token) = match &record.value {
+            RecordValue::AccessToken(token) => (token.issued_at, Some(self.recent.share(token))),
+            RecordValue::OneTime => (Timestamp::default(), None),
+        };
+        let entry = Entry { expires_at: record.expires_at, issued_at, token };
         if let Some(expired) = shard.insert(record.key, entry) {
-            self.counter(&expired.value).fetch_sub(1, Ordering::Relaxed);
+            self.counter(expired.token.is_none()).fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     fn get_now(&self, key: &RecordKey) -> Option<Record> {
         let entry = self.shard(key).get(key).cloned()?;
-        Some(Record { key: *key, expires_at: entry.expires_at, value: entry.value })
+        Some(entry.into_record(*key))
     }
 
     fn remove_now(&self, key: &RecordKey) -> bool {
         let removed = self.shard(key).remove(key);
         if let Some(entry) = &removed {
-            self.counter(&entry.value).fetch_sub(1, Ordering::Relaxed);
+            self.counter(entry.token.is_none()).fetch_sub(1, Ordering::Relaxed);
         }
         removed.is_some()
     }
@@ -295,16 +315,20 @@ impl MemoryTokenStore {
     }
 
     #[expect(clippy::indexing_slicing, reason = "`place` is below SHARDS, and there are SHARDS of them")]
-    fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Entries> {
         lock(&self.shards[self.place(key)])
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shard: &Shard) -> MutexGuard<'_, Entries> {
+    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn stands(shard: &Shard, key: &RecordKey, now: Timestamp) -> bool {
+fn is_one_time(record: &Record) -> bool {
+    matches!(record.value, RecordValue::OneTime)
+}
+
+fn stands(shard: &Entries, key: &RecordKey, now: Timestamp) -> bool {
     shard.get(key).is_some_and(|entry| entry.expires_at > now)
 }
 
@@ -341,26 +365,60 @@ impl fmt::Debug for MemoryTokenStore {
     }
 }
 
+/// What the tokens of late had in common, so that the next token of the same client and scope can share it.
+///
+/// A place is taken over by the next token that falls on it: a miss costs one allocation, nothing more.
+struct Recent(Box<[Mutex<Option<Arc<TokenRecord>>>]>);
+
+impl Recent {
+    fn new() -> Self {
+        Self((0..1024).map(|_| Mutex::new(None)).collect())
+    }
+
+    /// A record that says the same but for the moment of issue.
+    fn share(&self, token: &TokenRecord) -> Arc<TokenRecord> {
+        let of_its_own =
+            token.confirmation.is_some() || token.authorization_details.is_some() || !token.claims.is_empty();
+        // The address of the id is as good as a hash of it: one registration, one address.
+        let place = (token.client_id.as_str().as_ptr() as usize >> 4) ^ token.scope.as_str().len();
+        let place = self.0.get(place % self.0.len().max(1)).filter(|_| !of_its_own);
+        let Some(place) = place else { return Arc::new(token.clone()) };
+        let mut recent = place.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*recent {
+            Some(recent)
+                if recent.client_id == token.client_id
+                    && recent.scope == token.scope
+                    && recent.audience == token.audience =>
+            {
+                Arc::clone(recent)
+            }
+            _ => Arc::clone(recent.insert(Arc::new(token.clone()))),
+        }
+    }
+}
+
 /// Folds a key, which is a digest already, into 64 bits by one multiplication.
 ///
 /// Two secret numbers of this store's own go in, so that nobody can choose values that crowd one place.
 #[derive(Clone, Copy)]
+struct KeyHashing([u64; 2]);
+
 struct KeyHasher {
     secret: [u64; 2],
-    state: u64,
+    folded: u64,
 }
 
-impl KeyHasher {
+impl KeyHashing {
     fn new() -> Self {
         let random = RandomState::new();
-        Self { secret: [random.hash_one(0), random.hash_one(1)], state: 0 }
+        Self([random.hash_one(0), random.hash_one(1)])
     }
 }
 
-impl BuildHasher for KeyHasher {
-    type Hasher = Self;
-    fn build_hasher(&self) -> Self {
-        *self
+impl BuildHasher for KeyHashing {
+    type Hasher = KeyHasher;
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher { secret: self.0, folded: 0 }
     }
 }
 
@@ -370,10 +428,10 @@ impl Hasher for KeyHasher {
         let [a, b] = self.secret;
         if let [first, second, ..] = words {
             let product = u128::from(u64::from_le_bytes(*first) ^ a) * u128::from(u64::from_le_bytes(*second) ^ b);
-            self.state ^= (product as u64) ^ ((product >> 64) as u64);
+            self.folded ^= (product as u64) ^ ((product >> 64) as u64);
         }
     }
     fn finish(&self) -> u64 {
-        self.state
+        self.folded
     }
 }

@@ -1,0 +1,155 @@
+//! What one opaque token costs, from the octets of the request to those of the answer, beside its floor.
+//!
+//! ```text
+//! cargo bench --bench issue
+//! ```
+//!
+//! The floor is the least that any server must do, by hand: random octets from the operating system, two SHA-256 (the
+//! secret, the token), base64, one map insert, a scan of the form, and the JSON written with `format!`. Both run in
+//! turns in one process, so the ratio holds on a noisy machine; times alone do not.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
+use client_credentials::{
+    AuthorizationServer, Client, Config, Field, Parts, RandomSource, SystemRandom, TokenRequest,
+    issue_client_credentials_token,
+};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+const BODY: &[u8] = b"grant_type=client_credentials&client_id=myClient&client_secret=Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ&scope=write";
+const BASIC_BODY: &[u8] = b"grant_type=client_credentials&scope=write";
+const BASIC: &[u8] = b"Basic bXlDbGllbnQ6WmszZkQxdVNtMnlxejBvMEMxbHEwVDJzVjl4NXlLY1dtQjdoSjRuRThhUQ==";
+const SECRET: &str = "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ";
+
+type Server = AuthorizationServer<MemoryClientStore, MemoryTokenStore>;
+
+fn main() {
+    // `cargo bench` passes `--bench`; without it (as a test) one short round shows that everything still runs.
+    let rounds = if std::env::args().any(|argument| argument == "--bench") { 41 } else { 1 };
+    let server = server();
+    let mut floor = Floor { tokens: HashMap::new(), secret: Sha256::digest(SECRET).into() };
+    let post = Parts { authorization: Field::Absent, body: BODY, ..parts() };
+    let basic = Parts { authorization: Field::One(BASIC), body: BASIC_BODY, ..parts() };
+
+    let mut cases: Vec<(&str, Box<dyn FnMut()>)> = vec![
+        ("floor", Box::new(move || drop(black_box(floor.issue(BODY))))),
+        ("issue, client_secret_post", Box::new(|| drop(black_box(issue(&server, post))))),
+        ("issue, client_secret_basic", Box::new(|| drop(black_box(issue(&server, basic))))),
+        ("parse alone, client_secret_post", Box::new(|| drop(black_box(TokenRequest::parse(black_box(post)))))),
+        ("parse alone, client_secret_basic", Box::new(|| drop(black_box(TokenRequest::parse(black_box(basic)))))),
+        ("32 octets from the system", Box::new(|| drop(black_box(SystemRandom.fill(&mut [0; 32]))))),
+    ];
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+    for round in 0..rounds + 2 {
+        for ((_, case), times) in cases.iter_mut().zip(&mut times) {
+            let time = per_call(case);
+            if round >= 2 || rounds == 1 {
+                times.push(time);
+            }
+        }
+    }
+    let ratios: Vec<Vec<f64>> =
+        times.iter().map(|case| case.iter().zip(&times[0]).map(|(time, floor)| time / floor).collect()).collect();
+    println!("{:<34} {:>9} {:>9} {:>15} {:>12}", "", "median ns", "× floor", "(spread)", "allocations");
+    for (((name, case), times), ratios) in cases.iter_mut().zip(times).zip(ratios) {
+        let ratios = sorted(ratios);
+        let (low, high) = (ratios[ratios.len() / 10], ratios[ratios.len() * 9 / 10]);
+        let spread = format!("{low:.2} – {high:.2}");
+        let (time, ratio) = (median(sorted(times)), median(ratios));
+        println!("{name:<34} {time:>9.0} {ratio:>9.2} {spread:>15} {:>12.2}", allocations(case));
+    }
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(sorted: Vec<f64>) -> f64 {
+    sorted[sorted.len() / 2]
+}
+
+/// Nanoseconds a call, over twenty milliseconds of calls.
+fn per_call(case: &mut dyn FnMut()) -> f64 {
+    let (start, mut calls) = (Instant::now(), 0_u32);
+    while start.elapsed() < Duration::from_millis(20) {
+        for _ in 0..200 {
+            case();
+        }
+        calls += 200;
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(calls)
+}
+
+/// Allocations a call; a fraction is the growth of a map.
+fn allocations(case: &mut dyn FnMut()) -> f64 {
+    let counted = allocation_counter::measure(|| (0..1000).for_each(|_| case()));
+    counted.count_total as f64 / 1000.0
+}
+
+fn parts() -> Parts<'static> {
+    Parts {
+        method: "POST",
+        path: "/oauth2/access_token",
+        content_type: Field::One(b"application/x-www-form-urlencoded"),
+        ..Parts::default()
+    }
+}
+
+fn server() -> Server {
+    let client = serde_json::json!({
+        "client_id": "myClient", "client_secret": SECRET, "scope": "write", "grant_types": ["client_credentials"],
+        "token_endpoint_auth_method": ["client_secret_basic", "client_secret_post"],
+    });
+    let clients = [serde_json::from_value::<Client>(client).unwrap()].into_iter().collect();
+    let mut config = Config::new("https://as.example.com");
+    config.scopes = Some(vec!["read".into(), "write".into()]);
+    AuthorizationServer::new(config, clients, MemoryTokenStore::default()).unwrap()
+}
+
+/// Octets in, octets out.
+fn issue(server: &Server, parts: Parts<'_>) -> Vec<u8> {
+    let request = TokenRequest::parse(black_box(parts)).unwrap();
+    ready(issue_client_credentials_token(server, &request)).unwrap().body()
+}
+
+/// The stores in memory never wait.
+fn ready<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("a store in memory waited"),
+    }
+}
+
+struct Floor {
+    tokens: HashMap<[u8; 32], (u64, &'static str)>,
+    secret: [u8; 32],
+}
+
+impl Floor {
+    fn issue(&mut self, body: &[u8]) -> String {
+        let (mut secret, mut scope) = (&b""[..], &b""[..]);
+        for pair in black_box(body).split(|octet| *octet == b'&') {
+            let mut halves = pair.splitn(2, |octet| *octet == b'=');
+            match (halves.next(), halves.next()) {
+                (Some(b"client_secret"), Some(value)) => secret = value,
+                (Some(b"scope"), Some(value)) => scope = value,
+                _ => {}
+            }
+        }
+        assert_eq!(<[u8; 32]>::from(Sha256::digest(secret)), self.secret);
+        let mut octets = [0; 32];
+        SystemRandom.fill(&mut octets).unwrap();
+        let mut token = [0; 43];
+        URL_SAFE_NO_PAD.encode_slice(octets, &mut token).unwrap();
+        self.tokens.insert(Sha256::digest(token).into(), (3600, "myClient"));
+        let (token, scope) = (std::str::from_utf8(&token).unwrap(), std::str::from_utf8(scope).unwrap());
+        format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600,"scope":"{scope}"}}"#)
+    }
+}
