@@ -115,12 +115,17 @@ impl<'a> Claimed<'a> {
 
 impl fmt::Display for Claimed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for character in characters.by_ref().take(128) {
-            write!(f, "{}", character.escape_debug())?;
-        }
-        if characters.next().is_some() { f.write_str("…") } else { Ok(()) }
+        escape(self.0, 128, f)
     }
+}
+
+/// Writes `text` so that it stays within quotes and on its line, at most `limit` characters of it.
+fn escape(text: &str, limit: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(limit) {
+        write!(f, "{}", character.escape_debug())?;
+    }
+    if characters.next().is_some() { f.write_str("…") } else { Ok(()) }
 }
 
 impl fmt::Debug for Claimed<'_> {
@@ -150,13 +155,15 @@ impl fmt::Display for Event<'_> {
             }
             Outcome::Refused(error) => {
                 let (status, code) = (error.status(), error.code());
-                write!(f, " outcome=refused status={status} error={code} reason=\"{}\"", error.reason())?;
+                write!(f, " outcome=refused status={status} error={code} reason=\"")?;
+                escape(&error.reason().to_string(), 1024, f)?;
                 let mut source = std::error::Error::source(error.reason());
                 while let Some(cause) = source {
-                    write!(f, " cause=\"{}\"", Claimed(&cause.to_string()))?;
+                    f.write_str("\" cause=\"")?;
+                    escape(&cause.to_string(), 1024, f)?;
                     source = cause.source();
                 }
-                Ok(())
+                f.write_str("\"")
             }
             Outcome::Introspected { active, jti } => {
                 write!(f, " outcome=introspected active={active}")?;

@@ -115,3 +115,15 @@ pub use random::{RandomError, RandomSource, SystemRandom};
 #[cfg(feature = "http")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "http")))]
 pub mod http;
+
+/// Guides in prose, compiled with the documentation.
+pub mod guide {
+    #[doc = include_str!("../docs/architecture.md")]
+    pub mod architecture {}
+    #[doc = include_str!("../docs/operating.md")]
+    pub mod operating {}
+}
+
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

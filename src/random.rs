@@ -23,11 +23,10 @@ pub trait RandomSource: Send + Sync {
     fn fill(&self, octets: &mut [u8]) -> Result<(), RandomError>;
 }
 
-/// The random source had nothing to give.
-#[derive(Debug, thiserror::Error)]
+/// The random source had nothing to give; a source of the embedder's makes one by `RandomError::default()`.
+#[derive(Clone, Debug, Default, thiserror::Error)]
 #[error("the random source failed")]
-#[non_exhaustive]
-pub struct RandomError;
+pub struct RandomError(());
 
 /// The operating system's generator: one system call a token, nothing to seed, safe across a fork.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +34,6 @@ pub struct SystemRandom;
 
 impl RandomSource for SystemRandom {
     fn fill(&self, octets: &mut [u8]) -> Result<(), RandomError> {
-        rand::rngs::SysRng.try_fill_bytes(octets).map_err(|_| RandomError)
+        rand::rngs::SysRng.try_fill_bytes(octets).map_err(|_| RandomError::default())
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::TokenError;
 use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
-use crate::resource::{self, is_absolute_uri};
+use crate::resource::{self, is_absolute_uri, split_authority};
 use crate::scope::{self, Scope, ScopePolicy};
 use crate::token::{AccessTokenFormat, KeySpace, TokenStore};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,8 @@ const GRANT_TYPE: &str = "client_credentials";
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Who issues the tokens: an `https` URL without query and fragment (`http` on a loopback host). No default.
+    /// Who issues the tokens: an `https` URL without query and fragment; `http` only on `localhost`, a loopback address, or
+    /// `0.0.0.0`, for tests. No default.
     ///
     /// Part of every record's key: another issuer on the same store knows none of the tokens. RFC 8414 §2.
     pub issuer: String,
@@ -161,7 +162,10 @@ impl Config {
         let mut faults = Vec::new();
         let mut fault = |key: &str, problem: &str| faults.push(Fault::new(key, problem));
         if !is_issuer(&self.issuer) {
-            fault("issuer", "must be an https URL (http on a loopback host) without user, query and fragment");
+            fault(
+                "issuer",
+                "must be an https URL (http only on localhost or an address of this machine) without user, query and fragment",
+            );
         }
         let offered = self.scopes.as_ref().map(Scope::from_tokens);
         if let Some(Err(problem)) = &offered {
@@ -223,31 +227,17 @@ impl Endpoints {
     }
 }
 
-/// RFC 8414 §2: an `https` URL without query and fragment; `http` on this machine alone, for tests and development.
+/// RFC 8414 §2: an `https` URL without query and fragment, nor user; `http` on this machine alone, for tests and development.
 fn is_issuer(issuer: &str) -> bool {
-    let (authority, local) = match (issuer.strip_prefix("https://"), issuer.strip_prefix("http://")) {
+    let (rest, is_plain) = match (issuer.strip_prefix("https://"), issuer.strip_prefix("http://")) {
         (Some(rest), _) => (rest, false),
         (_, Some(rest)) => (rest, true),
         _ => return false,
     };
-    let authority = authority.split('/').next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => {
-            if port.parse::<u16>().is_err() {
-                return false;
-            }
-            host
-        }
-        _ => authority,
-    };
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_local =
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-    is_absolute_uri(issuer)
-        && !issuer.contains('?')
-        && !authority.contains('@')
-        && !host.is_empty()
-        && (!local || is_local)
+    let Some((host, _port)) = split_authority(rest.split('/').next().unwrap_or_default()) else { return false };
+    let address = host.parse::<IpAddr>();
+    let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    is_absolute_uri(issuer) && !issuer.contains('?') && (!is_plain || is_here)
 }
 
 /// What is wrong with a configuration: all of it.

@@ -263,7 +263,7 @@ pub(crate) mod argon2id {
         let mut salt = [0; 16];
         random.fill(&mut salt)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
-        let hash = argon2.hash_password_with_salt(secret.as_bytes(), &salt).map_err(|_| RandomError)?;
+        let hash = argon2.hash_password_with_salt(secret.as_bytes(), &salt).map_err(|_| RandomError::default())?;
         Ok(hash.to_string().into())
     }
 
