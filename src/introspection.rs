@@ -16,7 +16,7 @@ use crate::audit::{Endpoint, Outcome};
 use crate::client::authentication::AuthenticatedClient;
 use crate::client::{Client, ClientStore};
 use crate::error::{Reason, TokenError};
-use crate::request::{Credentials, Parts, owned_token, read_token_and_caller};
+use crate::request::{CallerAndToken, Credentials, Parts};
 use crate::response::{NO_STORE, json};
 use crate::server::AuthorizationServer;
 use crate::token::{Confirmation, Record, RecordValue, TokenRecord, TokenStore};
@@ -24,7 +24,6 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// Octets of a presented token, at most; a longer one is unknown.
 pub(crate) const MAX_TOKEN: usize = 16 * 1024;
@@ -32,10 +31,8 @@ pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 /// A request of the introspection endpoint: a caller, and the token it asks about.
 ///
 /// RFC 7662 §2.1.
-pub struct IntrospectionRequest<'a> {
-    credentials: Credentials<'a>,
-    token: Zeroizing<String>,
-}
+#[derive(Debug)]
+pub struct IntrospectionRequest<'a>(CallerAndToken<'a>);
 
 impl<'a> IntrospectionRequest<'a> {
     /// Reads a request by the rules of [`TokenRequest::parse`](crate::TokenRequest::parse); `token` is required,
@@ -44,21 +41,12 @@ impl<'a> IntrospectionRequest<'a> {
     /// # Errors
     /// `invalid_request` (400, 405, 413).
     pub fn parse(parts: Parts<'a>) -> Result<Self, TokenError> {
-        match read_token_and_caller(Endpoint::Introspection, parts) {
-            Ok((credentials, token)) => Ok(Self { credentials, token: owned_token(token) }),
-            Err(reason) => Err(TokenError::new(reason, None)),
-        }
+        CallerAndToken::parse(Endpoint::Introspection, parts).map(Self)
     }
 
     /// What the caller shows to prove who it is.
     pub fn credentials(&self) -> &Credentials<'a> {
-        &self.credentials
-    }
-}
-
-impl fmt::Debug for IntrospectionRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntrospectionRequest").field("credentials", &self.credentials).finish_non_exhaustive()
+        &self.0.credentials
     }
 }
 
@@ -78,7 +66,7 @@ pub async fn introspect_token<C: ClientStore, T: TokenStore>(
     request: &IntrospectionRequest<'_>,
 ) -> Result<IntrospectionResponse, TokenError> {
     let caller = server.authenticate(request.credentials()).await?;
-    let found = server.live_token(&request.token, &caller).await;
+    let found = server.live_token(&request.0.token, &caller).await;
     let visible =
         found.map_err(|reason| server.refused(&caller, reason))?.filter(|(_, token)| may_see(caller.client(), token));
     let response = IntrospectionResponse(visible.map(|(record, token)| {

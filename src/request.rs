@@ -253,23 +253,38 @@ fn check_query(parts: &Parts<'_>) -> Result<(), Reason> {
     Ok(())
 }
 
-/// What introspection and revocation have in common: a caller, and a token (RFC 7662 §2.1, RFC 7009 §2.1).
-///
-/// `token_type_hint` is read and ignored: one look-up finds the token, whatever the hint.
-pub(crate) fn read_token_and_caller(
-    endpoint: Endpoint,
-    parts: Parts<'_>,
-) -> Result<(Credentials<'_>, Cow<'_, str>), Reason> {
-    check_envelope(&parts)?;
-    let [token, _hint, client_id, client_secret, assertion, assertion_type] = form::read(
-        parts.body,
-        &["token", "token_type_hint", "client_id", "client_secret", "client_assertion", "client_assertion_type"],
-        |_, _| (),
-    )?;
-    check_query(&parts)?;
-    let body = BodyCredentials { client_id, client_secret, assertion, assertion_type };
-    let credentials = Credentials::collect(endpoint, &parts, body)?;
-    Ok((credentials, token.ok_or(Reason::MissingParameter("token"))?))
+/// What introspection and revocation are asked: a caller, and a token (RFC 7662 §2.1, RFC 7009 §2.1).
+pub(crate) struct CallerAndToken<'a> {
+    pub(crate) credentials: Credentials<'a>,
+    pub(crate) token: Zeroizing<String>,
+}
+
+impl<'a> CallerAndToken<'a> {
+    /// Reads a request by the rules of the token endpoint. `token_type_hint` is read and ignored: one look-up finds the
+    /// token, whatever the hint.
+    pub(crate) fn parse(endpoint: Endpoint, parts: Parts<'a>) -> Result<Self, TokenError> {
+        Self::read(endpoint, parts).map_err(|reason| TokenError::new(reason, None))
+    }
+
+    fn read(endpoint: Endpoint, parts: Parts<'a>) -> Result<Self, Reason> {
+        check_envelope(&parts)?;
+        let [token, _hint, client_id, client_secret, assertion, assertion_type] = form::read(
+            parts.body,
+            &["token", "token_type_hint", "client_id", "client_secret", "client_assertion", "client_assertion_type"],
+            |_, _| (),
+        )?;
+        check_query(&parts)?;
+        let body = BodyCredentials { client_id, client_secret, assertion, assertion_type };
+        let credentials = Credentials::collect(endpoint, &parts, body)?;
+        let token = token.ok_or(Reason::MissingParameter("token"))?;
+        Ok(Self { credentials, token: Zeroizing::new(token.into_owned()) })
+    }
+}
+
+impl fmt::Debug for CallerAndToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, token(..)", self.credentials)
+    }
 }
 
 /// What a client shows to prove who it is: one mechanism at most (RFC 6749 §2.3).
@@ -382,9 +397,4 @@ impl Drop for SecretText<'_> {
             text.zeroize();
         }
     }
-}
-
-/// A token that was sent to be introspected or revoked; wiped on drop where it had to be copied.
-pub(crate) fn owned_token(token: Cow<'_, str>) -> Zeroizing<String> {
-    Zeroizing::new(token.into_owned())
 }

@@ -14,20 +14,16 @@ use crate::audit::{Endpoint, Outcome};
 use crate::client::ClientStore;
 use crate::client::authentication::AuthenticatedClient;
 use crate::error::{Reason, TokenError};
-use crate::request::{Credentials, Parts, owned_token, read_token_and_caller};
+use crate::request::{CallerAndToken, Credentials, Parts};
 use crate::response::NO_STORE;
 use crate::server::AuthorizationServer;
 use crate::token::{RecordKey, TokenStore};
-use std::fmt;
-use zeroize::Zeroizing;
 
 /// A request of the revocation endpoint: a caller, and the token it wants to end.
 ///
 /// RFC 7009 §2.1.
-pub struct RevocationRequest<'a> {
-    credentials: Credentials<'a>,
-    token: Zeroizing<String>,
-}
+#[derive(Debug)]
+pub struct RevocationRequest<'a>(CallerAndToken<'a>);
 
 impl<'a> RevocationRequest<'a> {
     /// Reads a request by the rules of [`TokenRequest::parse`](crate::TokenRequest::parse); `token` is required,
@@ -36,21 +32,12 @@ impl<'a> RevocationRequest<'a> {
     /// # Errors
     /// `invalid_request` (400, 405, 413).
     pub fn parse(parts: Parts<'a>) -> Result<Self, TokenError> {
-        match read_token_and_caller(Endpoint::Revocation, parts) {
-            Ok((credentials, token)) => Ok(Self { credentials, token: owned_token(token) }),
-            Err(reason) => Err(TokenError::new(reason, None)),
-        }
+        CallerAndToken::parse(Endpoint::Revocation, parts).map(Self)
     }
 
     /// What the caller shows to prove who it is.
     pub fn credentials(&self) -> &Credentials<'a> {
-        &self.credentials
-    }
-}
-
-impl fmt::Debug for RevocationRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RevocationRequest").field("credentials", &self.credentials).finish_non_exhaustive()
+        &self.0.credentials
     }
 }
 
@@ -69,7 +56,7 @@ pub async fn revoke_token<C: ClientStore, T: TokenStore>(
     request: &RevocationRequest<'_>,
 ) -> Result<RevocationResponse, TokenError> {
     let caller = server.authenticate(request.credentials()).await?;
-    let revoked = end(server, &request.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
+    let revoked = end(server, &request.0.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
     if let Some(observer) = &server.observer {
         let jti = revoked.map(|key| key.jti());
         observer(&caller.event(&server.issuer, Outcome::Revoked { jti: jti.as_deref() }));

@@ -13,8 +13,11 @@ fuzz_target!(|data: &[u8]| {
         ..Parts::default()
     };
     let Ok(request) = TokenRequest::parse(parts) else { return };
-    let value = |wanted: &str| form_urlencoded::parse(data).filter(|(name, value)| name == wanted && !value.is_empty());
-    assert_eq!(request.scope().map(str::to_owned), value("scope").next().map(|(_, value)| value.into_owned()));
-    let resources: Vec<String> = value("resource").map(|(_, value)| value.into_owned()).collect();
-    assert_eq!(request.resource(), resources);
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(data).into_owned().collect();
+    let values = |wanted: &str| -> Vec<&str> {
+        let found = pairs.iter().filter(|(name, value)| name == wanted && !value.is_empty());
+        found.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(request.scope(), values("scope").first().copied());
+    assert_eq!(request.resource(), values("resource"));
 });

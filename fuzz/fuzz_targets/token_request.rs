@@ -3,8 +3,8 @@
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AuthorizationServer, Client, Config, Field, IntrospectionRequest, Parts, RevocationRequest, TokenError, TokenRequest,
-    introspect_token, issue_client_credentials_token, revoke_token,
+    AuthorizationServer, Client, Config, Field, IntrospectionRequest, Parts, RevocationRequest, TokenError,
+    TokenRequest, introspect_token, issue_client_credentials_token, revoke_token,
 };
 use libfuzzer_sys::fuzz_target;
 use std::future::Future;
@@ -36,7 +36,11 @@ fuzz_target!(|input: (&[u8], &[u8], &str, &[u8])| {
     let parts = Parts {
         method: "POST",
         query: (!query.is_empty()).then_some(query),
-        content_type: if content_type.is_empty() { field(b"application/x-www-form-urlencoded") } else { Field::One(content_type) },
+        content_type: if content_type.is_empty() {
+            field(b"application/x-www-form-urlencoded")
+        } else {
+            Field::One(content_type)
+        },
         authorization: if authorization.is_empty() { Field::Absent } else { Field::One(authorization) },
         body,
         ..Parts::default()
@@ -46,10 +50,14 @@ fuzz_target!(|input: (&[u8], &[u8], &str, &[u8])| {
         assert!(error.description().bytes().all(|octet| matches!(octet, 0x20 | 0x21 | 0x23..=0x5B | 0x5D..=0x7E)));
         assert_eq!(error.status() == 401, error.headers().any(|(name, _)| name == "WWW-Authenticate"));
     };
-    if let Err(error) = TokenRequest::parse(parts).and_then(|request| ready(issue_client_credentials_token(&SERVER, &request))) {
+    if let Err(error) =
+        TokenRequest::parse(parts).and_then(|request| ready(issue_client_credentials_token(&SERVER, &request)))
+    {
         check(error);
     }
-    if let Err(error) = IntrospectionRequest::parse(parts).and_then(|request| ready(introspect_token(&SERVER, &request))) {
+    if let Err(error) =
+        IntrospectionRequest::parse(parts).and_then(|request| ready(introspect_token(&SERVER, &request)))
+    {
         check(error);
     }
     if let Err(error) = RevocationRequest::parse(parts).and_then(|request| ready(revoke_token(&SERVER, &request))) {

@@ -1,5 +1,8 @@
 //! What the tests share: a server with a clock that stands still, and requests as plain data.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it fails")]
+
+pub mod state;
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
