@@ -96,24 +96,25 @@ impl Rules {
     ///
     /// Each `resource` must be one of the server's and, where the client has a list, one of the client's; one that is not
     /// refuses the request. Compared octet for octet: since every known value is an absolute URI without fragment
-    /// ([`is_absolute_uri`]), nothing else can match. Nothing requested: the client's `default_resources`, else the server's.
+    /// ([`is_absolute_uri`]), nothing else can match. Nothing requested: the client's `default_resources`, by the same rule,
+    /// else the server's.
     pub(crate) fn select(&self, client: &Client, requested: &[Cow<'_, str>]) -> Result<Audience, Reason> {
-        if requested.is_empty() {
-            return Ok(client.default_resources.as_ref().unwrap_or(&self.default).clone());
-        }
         if requested.len() > MAX_RESOURCES || requested.iter().any(|value| value.len() > MAX_OCTETS) {
             return Err(Reason::TooManyResources);
         }
-        requested
-            .iter()
-            .map(|value| {
-                let known = self.known.iter().find(|known| ***known == **value).ok_or(Reason::UnknownResource)?;
-                match &client.resources {
-                    Some(own) if !own.contains(value) => Err(Reason::ResourceNotRegistered),
-                    _ => Ok(Arc::clone(known)),
-                }
-            })
-            .collect()
+        match &client.default_resources {
+            _ if !requested.is_empty() => requested.iter().map(|value| self.permit(client, value)).collect(),
+            Some(default) => default.iter().map(|value| self.permit(client, value)).collect(),
+            None => Ok(self.default.clone()),
+        }
+    }
+
+    fn permit(&self, client: &Client, resource: &str) -> Result<Arc<str>, Reason> {
+        let known = self.known.iter().find(|known| ***known == *resource).ok_or(Reason::UnknownResource)?;
+        match &client.resources {
+            Some(own) if !own.contains(resource) => Err(Reason::ResourceNotRegistered),
+            _ => Ok(Arc::clone(known)),
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Members {
         let expires_at: Option<Timestamp> = self.take("client_secret_expires_at");
         let expires_at = expires_at.filter(|at| *at > Timestamp::default()); // 0 means never (RFC 7591 §3.2.1)
         for (key, member) in [("client_secret", "secret"), ("client_secret_hash", "hash")] {
-            if let Some(value) = self.values.remove(key) {
+            if let Some(value) = self.values.remove(key).filter(|value| !value.is_null()) {
                 let table = [(member.to_owned(), value)].into_iter().collect();
                 let secret = self.read_secret(key, table, key);
                 secrets.extend(secret.map(|secret| RegisteredSecret { expires_at, ..secret }));

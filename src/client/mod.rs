@@ -333,8 +333,20 @@ impl Client {
 
     /// Lists what is wrong with this registration on a server of that configuration; empty when it can be used.
     pub fn validate(&self, config: &Config) -> Vec<Fault> {
-        let mut faults = self.faults.clone();
-        self.check(&config.enabled_methods(), &mut faults);
+        let mut faults = self.faults(&config.enabled_methods());
+        if self.resources.as_ref().is_some_and(|list| !list.iter().all(is_absolute_uri)) {
+            faults.push(Fault::new("resources", "each must be an absolute URI without fragment"));
+        }
+        if let Some(default) = &self.default_resources {
+            let may_ask = |resource: &str| self.resources.as_ref().is_none_or(|own| own.contains(resource));
+            if !default.iter().all(|default| config.resources.iter().any(|known| known == default) && may_ask(default))
+            {
+                faults.push(Fault::new(
+                    "default_resources",
+                    "each must stand in the server's resources, and in the client's if it has a list",
+                ));
+            }
+        }
         faults
     }
 
@@ -353,18 +365,11 @@ impl Client {
         !self.disabled && self.tokens_not_before.is_none_or(|start| issued_at >= start)
     }
 
-    /// The faults of a client that the server is about to use; nothing is allocated for a sound one.
+    /// The faults that forbid to use a client, however it was made; nothing is allocated for a sound one.
+    ///
+    /// A resource that cannot be known to the server is none of them: it is never granted.
     pub(crate) fn faults(&self, enabled: &[AuthenticationMethod]) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        if !self.faults.is_empty() {
-            faults.clone_from(&self.faults);
-        }
-        self.check(enabled, &mut faults);
-        faults
-    }
-
-    /// What must hold between the members, however the client was made.
-    fn check(&self, enabled: &[AuthenticationMethod], faults: &mut Vec<Fault>) {
+        let mut faults = self.faults.clone();
         let methods = &self.token_endpoint_auth_method;
         for method in methods {
             if let AuthenticationMethod::Other(_) | AuthenticationMethod::Custom = method {
@@ -392,22 +397,13 @@ impl Client {
         {
             faults.push(Fault::new("default_scope", "every token of it must stand in scope"));
         }
-        for (key, list) in [("resources", &self.resources), ("default_resources", &self.default_resources)] {
-            if list.as_ref().is_some_and(|list| !list.iter().all(is_absolute_uri)) {
-                faults.push(Fault::new(key, "each must be an absolute URI without fragment"));
-            }
-        }
-        if let (Some(default), Some(resources)) = (&self.default_resources, &self.resources)
-            && !default.iter().all(|resource| resources.contains(resource))
-        {
-            faults.push(Fault::new("default_resources", "each must stand in resources"));
-        }
         if self.access_token_lifetime.is_some_and(|seconds| !(1..=MAX_LIFETIME).contains(&seconds)) {
             faults.push(Fault::new("access_token_lifetime", format!("must be 1 to {MAX_LIFETIME} seconds")));
         }
         if self.access_token_format == Some(AccessTokenFormat::Jwt) {
             faults.push(Fault::new("access_token_format", "jwt is not in this build; opaque is"));
         }
+        faults
     }
 }
 
