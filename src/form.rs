@@ -2,6 +2,7 @@
 
 use crate::error::{FormError, Reason};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Octets of a body, at most.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
@@ -37,25 +38,67 @@ fn hex(digit: &u8) -> Option<u8> {
 }
 
 /// The pairs of a form in order. Only `&` parts them; nothing between two `&` is no pair; only the first `=` divides.
-pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), FormError>> {
-    // The ordinary form has no escape: looked at once as a whole, it is cut up and nothing in it is looked at again.
-    let is_plain = !form.iter().fold(false, |escaped, octet| escaped | matches!(octet, b'%' | b'+'));
-    let plain = std::str::from_utf8(form).ok().filter(|_| is_plain);
-    let plain_pieces = plain.into_iter().flat_map(|form| form.split('&')).map(|piece| {
-        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        (!piece.is_empty()).then_some(Ok((Cow::Borrowed(name), Cow::Borrowed(value))))
-    });
-    let escaped = if plain.is_none() { form } else { b"" };
-    let escaped_pieces = escaped.split(|octet| *octet == b'&').map(|piece| {
-        let mut halves = piece.splitn(2, |octet| *octet == b'=').map(decode);
-        let mut half = || halves.next().unwrap_or(Ok(Cow::Borrowed("")));
-        (!piece.is_empty()).then(|| half().and_then(|name| Ok((name, half()?))))
-    });
-    plain_pieces.chain(escaped_pieces).flatten().enumerate().map(|(at, pair)| match pair {
-        _ if at >= MAX_PAIRS => Err(FormError::Limit),
-        Ok((name, _)) if name.len() > MAX_NAME => Err(FormError::Limit),
-        pair => pair,
-    })
+pub(crate) fn pairs(form: &[u8]) -> Pairs<'_> {
+    Pairs { form, text: std::str::from_utf8(form).ok(), at: 0, count: 0 }
+}
+
+/// See [`pairs`].
+pub(crate) struct Pairs<'a> {
+    form: &'a [u8],
+    /// The same as text, where it is UTF-8 as it stands: then what has no escape is cut out of it and not looked at again.
+    text: Option<&'a str>,
+    at: usize,
+    count: usize,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Result<(Cow<'a, str>, Cow<'a, str>), FormError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let start = self.at;
+            let (mut equals, mut end, mut escaped) = (None, self.form.len(), false);
+            for (at, octet) in self.form.iter().enumerate().skip(start) {
+                match octet {
+                    b'&' => {
+                        end = at;
+                        break;
+                    }
+                    b'=' if equals.is_none() => equals = Some(at),
+                    b'%' | b'+' => escaped = true,
+                    _ => {}
+                }
+            }
+            if start >= self.form.len() {
+                return None;
+            }
+            self.at = end + 1;
+            if start < end {
+                self.count += 1;
+                let (name_end, value_start) = equals.map_or((end, end), |at| (at, at + 1));
+                return Some(self.pair(start..name_end, value_start..end, escaped));
+            }
+        }
+    }
+}
+
+impl<'a> Pairs<'a> {
+    fn pair(
+        &self,
+        name: Range<usize>,
+        value: Range<usize>,
+        escaped: bool,
+    ) -> Result<(Cow<'a, str>, Cow<'a, str>), FormError> {
+        if self.count > MAX_PAIRS {
+            return Err(FormError::Limit);
+        }
+        let half = |range: Range<usize>| match self.text.filter(|_| !escaped).and_then(|text| text.get(range.clone())) {
+            Some(plain) => Ok(Cow::Borrowed(plain)),
+            None => decode(self.form.get(range).unwrap_or_default()),
+        };
+        let (name, value) = (half(name)?, half(value)?);
+        if name.len() > MAX_NAME { Err(FormError::Limit) } else { Ok((name, value)) }
+    }
 }
 
 /// Reads a whole form: the values of `once` in their order, each of which may stand once; all other pairs go to `other`.
