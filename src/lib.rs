@@ -71,6 +71,7 @@ pub use client::{
 mod scope;
 pub use scope::{InvalidScope, Scope, ScopePolicy};
 mod resource;
+mod uri;
 pub use resource::Audience;
 mod grant;
 pub use grant::{Grant, issue_client_credentials_token};

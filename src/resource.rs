@@ -12,15 +12,13 @@
 
 use crate::client::Client;
 use crate::error::Reason;
+use crate::uri;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 /// `resource` values in one request, at most.
 const MAX_RESOURCES: usize = 16;
-/// Octets of one `resource` value, at most.
-const MAX_OCTETS: usize = 2048;
 
 /// The resource servers that a token is for, each once, in order; empty means no restriction.
 ///
@@ -96,10 +94,10 @@ impl Rules {
     ///
     /// Each `resource` must be one of the server's and, where the client has a list, one of the client's; one that is not
     /// refuses the request. Compared octet for octet: since every known value is an absolute URI without fragment
-    /// ([`is_absolute_uri`]), nothing else can match. Nothing requested: the client's `default_resources`, by the same rule,
+    /// ([`uri::is_absolute`]), nothing else can match. Nothing requested: the client's `default_resources`, by the same rule,
     /// else the server's.
     pub(crate) fn select(&self, client: &Client, requested: &[Cow<'_, str>]) -> Result<Audience, Reason> {
-        if requested.len() > MAX_RESOURCES || requested.iter().any(|value| value.len() > MAX_OCTETS) {
+        if requested.len() > MAX_RESOURCES || requested.iter().any(|value| value.len() > uri::MAX_OCTETS) {
             return Err(Reason::TooManyResources);
         }
         match &client.default_resources {
@@ -114,88 +112,6 @@ impl Rules {
         match &client.resources {
             Some(own) if !own.contains(resource) => Err(Reason::ResourceNotRegistered),
             _ => Ok(Arc::clone(known)),
-        }
-    }
-}
-
-/// Whether `value` is an absolute URI without a fragment (RFC 3986 §4.3), of characters that a URI may have, at most 2048 octets.
-pub(crate) fn is_absolute_uri(value: &str) -> bool {
-    let Some((scheme, rest)) = value.split_once(':') else { return false };
-    let mut letters = scheme.bytes();
-    let scheme = letters.next().is_some_and(|first| first.is_ascii_alphabetic())
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || b"+-.".contains(&letter));
-    let path = match rest.strip_prefix("//") {
-        None => Some(rest),
-        Some(rest) => {
-            let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-            let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-            split_authority(host).filter(|_| has_only_uri_characters(user)).map(|_| path)
-        }
-    };
-    scheme && !rest.is_empty() && value.len() <= MAX_OCTETS && path.is_some_and(has_only_uri_characters)
-}
-
-/// Host and port of an authority without user (RFC 3986 §3.2); `None` where it is none.
-pub(crate) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(literal) => {
-            let (address, rest) = literal.split_once(']')?;
-            address.parse::<Ipv6Addr>().ok()?;
-            (address, if rest.is_empty() { rest } else { rest.strip_prefix(':')? })
-        }
-        None => authority.split_once(':').unwrap_or((authority, "")),
-    };
-    let port = match port {
-        "" => None,
-        digits if digits.bytes().all(|digit| digit.is_ascii_digit()) => Some(digits.parse().ok()?),
-        _ => return None,
-    };
-    let is_host = !host.is_empty() && has_only_uri_characters(host) && !host.contains(['/', '?', '@']);
-    is_host.then_some((host, port))
-}
-
-/// `pchar`, `/` and `?`, with every escape complete (RFC 3986 §3.3, §3.4).
-fn has_only_uri_characters(text: &str) -> bool {
-    let octets = text.as_bytes();
-    octets.iter().enumerate().all(|(at, octet)| match octet {
-        b'%' => octets.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
-        octet => octet.is_ascii_alphanumeric() || b"-._~:/?@!$&'()*+,;=".contains(octet),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_absolute_uri;
-
-    #[test]
-    // req: RS-002, RS-003, RS-013
-    fn only_absolute_uris_without_fragment() {
-        for good in [
-            "https://api.example.com",
-            "urn:example:ledger",
-            "https://a/q?x=1",
-            "https://[::1]:8443/%41",
-            "https://a:/",
-            "https://u@h/",
-        ] {
-            assert!(is_absolute_uri(good), "{good}");
-        }
-        for bad in [
-            "",
-            "api",
-            "/x",
-            "//host",
-            "https:",
-            "https://",
-            "https://a#x",
-            "https://a#",
-            "https://a b",
-            "https://a/%z",
-            "1a:b",
-            ":a",
-            "https://ä",
-        ] {
-            assert!(!is_absolute_uri(bad), "{bad}");
         }
     }
 }

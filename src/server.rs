@@ -12,15 +12,16 @@
 
 use crate::audit::{Claimed, Endpoint, Event, Outcome};
 #[cfg(feature = "argon2")]
-use crate::client::secret::argon2id::SlowVerifier;
+use crate::client::argon2id::SlowVerifier;
 use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, RegisteredSecret, VerifierKind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::TokenError;
 use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
-use crate::resource::{self, is_absolute_uri, split_authority};
+use crate::resource;
 use crate::scope::{self, Scope, ScopePolicy};
 use crate::token::{AccessTokenFormat, KeySpace, TokenStore};
+use crate::uri;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -179,7 +180,7 @@ impl Config {
             _ => {}
         }
         for (key, list) in [("resources", &self.resources), ("default_resources", &self.default_resources)] {
-            if !list.iter().all(|resource| is_absolute_uri(resource)) {
+            if !list.iter().all(|resource| uri::is_absolute(resource)) {
                 fault(key, "each must be an absolute URI without fragment, at most 2048 octets");
             }
         }
@@ -209,7 +210,7 @@ impl Config {
         }
         if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint }) = &self.endpoints {
             let urls = [Some(token_endpoint), introspection_endpoint.as_ref(), revocation_endpoint.as_ref()];
-            if !urls.into_iter().flatten().all(|url| is_absolute_uri(url)) {
+            if !urls.into_iter().flatten().all(|url| uri::is_absolute(url)) {
                 fault("endpoints", "each must be an absolute URL without fragment");
             }
         }
@@ -234,10 +235,10 @@ fn is_issuer(issuer: &str) -> bool {
         (_, Some(rest)) => (rest, true),
         _ => return false,
     };
-    let Some((host, _port)) = split_authority(rest.split('/').next().unwrap_or_default()) else { return false };
+    let Some((host, _port)) = uri::split_authority(rest.split('/').next().unwrap_or_default()) else { return false };
     let address = host.parse::<IpAddr>();
     let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-    is_absolute_uri(issuer) && !issuer.contains('?') && (!is_plain || is_here)
+    uri::is_absolute(issuer) && !issuer.contains('?') && (!is_plain || is_here)
 }
 
 /// What is wrong with a configuration: all of it.

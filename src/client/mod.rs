@@ -12,6 +12,8 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+#[cfg(feature = "argon2")]
+pub(crate) mod argon2id;
 pub(crate) mod authentication;
 pub(crate) mod basic;
 mod metadata;
@@ -19,11 +21,12 @@ pub(crate) mod secret;
 
 use crate::clock::Timestamp;
 use crate::random::{RandomError, RandomSource, SystemRandom};
-use crate::resource::{Audience, is_absolute_uri};
+use crate::resource::Audience;
 use crate::scope::Scope;
 use crate::server::Config;
 use crate::store::StoreError;
 use crate::token::AccessTokenFormat;
+use crate::uri;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 pub use secret::{ClientSecret, InvalidVerifier, RegisteredSecret, SecretVerifier, VerifierKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -334,7 +337,7 @@ impl Client {
     /// Lists what is wrong with this registration on a server of that configuration; empty when it can be used.
     pub fn validate(&self, config: &Config) -> Vec<Fault> {
         let mut faults = self.faults(&config.enabled_methods());
-        if self.resources.as_ref().is_some_and(|list| !list.iter().all(is_absolute_uri)) {
+        if self.resources.as_ref().is_some_and(|list| !list.iter().all(uri::is_absolute)) {
             faults.push(Fault::new("resources", "each must be an absolute URI without fragment"));
         }
         if let Some(default) = &self.default_resources {
