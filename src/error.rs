@@ -254,6 +254,9 @@ impl Reason {
             Self::ContentEncoding => (InvalidRequest, "The request must not have a Content-Encoding.".into()),
             Self::MalformedForm(_) => (InvalidRequest, "The form is malformed or has too many parameters.".into()),
             Self::RepeatedParameter(name) => (InvalidRequest, format!("The parameter {name} is repeated.").into()),
+            Self::ParameterInQuery("realm") => {
+                (InvalidRequest, "The realm is chosen by the path of the endpoint, not by a parameter.".into())
+            }
             Self::ParameterInQuery(name) => {
                 (InvalidRequest, format!("The parameter {name} belongs in the request body, not in the URL.").into())
             }

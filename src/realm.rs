@@ -62,6 +62,18 @@ impl<C: ClientStore, T: TokenStore> Realms<C, T> {
         Self { mount: mount.into(), ..self }
     }
 
+    /// Whether a text can be a realm's path: `/` and a name for each level, such as `/alpha/beta`.
+    ///
+    /// # Errors
+    /// [`Fault`] for a malformed one, naming the realm.
+    pub fn check_path(path: &str) -> Result<(), Fault> {
+        if is_realm_path(path) {
+            return Ok(());
+        }
+        let problem = "a realm's path is / and a name for each level, without empty, . or .. names";
+        Err(Fault::new(realm_key(path), problem))
+    }
+
     /// Adds a realm; `path` is `/` and a name, once for each level. The issuer of `server` must be its own.
     ///
     /// # Errors
@@ -75,10 +87,10 @@ impl<C: ClientStore, T: TokenStore> Realms<C, T> {
             ));
         }
         if self.servers.values().any(|other| other.issuer == server.issuer) {
-            return Err(Fault::new(key(), "its issuer is that of another realm"));
+            return Err(Fault::new(realm_key(path), "its issuer is that of another realm"));
         }
         if self.servers.insert(path.to_owned(), server).is_some() {
-            return Err(Fault::new(key(), "is there already"));
+            return Err(Fault::new(realm_key(path), "is there already"));
         }
         Ok(self)
     }
@@ -161,6 +173,11 @@ fn decode_segment(segment: &str) -> Option<String> {
 /// Whether a text can name a realm: what could be mistaken for another path cannot.
 fn is_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.chars().any(|letter| matches!(letter, '/' | '\\') || letter.is_control())
+}
+
+/// How a configuration names a realm.
+fn realm_key(path: &str) -> String {
+    format!("realms.{path:?}")
 }
 
 fn is_realm_path(path: &str) -> bool {

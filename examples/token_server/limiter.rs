@@ -3,10 +3,11 @@
 //! Counts failures alone and looks before it counts, so that a busy client with the right secret never meets it. Built
 //! on the server's events; the crate itself locks nobody out, since a lockout lets a stranger shut a client out.
 
-use client_credentials::{ErrorCode, Event, Outcome};
+use client_credentials::{ErrorCode, Event, Outcome, Reason};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,23 +20,35 @@ const MAX_KEYS: usize = 100_000;
 pub(crate) struct Limits {
     /// Failures of one client_id in a window.
     #[serde(default = "ten")]
-    failures_per_client: u32,
+    failures_per_client: NonZeroU32,
     /// Failures from one address in a window.
     #[serde(default = "hundred")]
-    failures_per_source: u32,
+    failures_per_source: NonZeroU32,
     /// Seconds.
     #[serde(default = "minute")]
-    window: u64,
+    window: NonZeroU32,
 }
 
-fn ten() -> u32 {
-    10
+const fn positive(number: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(number.saturating_sub(1))
 }
-fn hundred() -> u32 {
-    100
+
+fn ten() -> NonZeroU32 {
+    positive(10)
 }
-fn minute() -> u64 {
-    60
+
+fn hundred() -> NonZeroU32 {
+    positive(100)
+}
+
+fn minute() -> NonZeroU32 {
+    positive(60)
+}
+
+impl Limits {
+    fn window(&self) -> Duration {
+        Duration::from_secs(self.window.get().into())
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -63,13 +76,16 @@ impl Limiter {
     /// Counts an event if it is a failed authentication.
     pub(crate) fn count(&self, event: &Event<'_>) {
         let Outcome::Refused(error) = &event.outcome else { return };
-        let Some(limits) = self.limits.get(event.issuer).filter(|_| error.code() == ErrorCode::InvalidClient) else {
-            return;
-        };
+        // A header that only a raw-registered client could have meant is a guess, too.
+        let guess = matches!(error.reason(), Reason::MalformedAuthorization(_)) && event.client_id.is_some();
+        let failure = guess || error.code() == ErrorCode::InvalidClient;
+        let Some(limits) = self.limits.get(event.issuer).filter(|_| failure) else { return };
         let issuer = event.issuer.to_owned();
-        let client = event.client_id.map(|claimed| Key::Client(issuer.clone(), claimed.as_raw().to_owned()));
+        // No client has a longer id, so there is nothing to protect and nothing to remember.
+        let claimed = event.client_id.filter(|claimed| claimed.as_raw().len() <= 255);
+        let client = claimed.map(|claimed| Key::Client(issuer.clone(), claimed.as_raw().to_owned()));
         let source = event.peer.map(|peer| Key::Source(issuer, peer));
-        let (now, window) = (Instant::now(), Duration::from_secs(limits.window));
+        let (now, window) = (Instant::now(), limits.window());
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= MAX_KEYS {
             windows.retain(|_, (start, _)| now.duration_since(*start) < window);
@@ -88,9 +104,10 @@ impl Limiter {
     /// Seconds to wait, where the client or the source has failed too often.
     pub(crate) fn wait(&self, issuer: &str, client_id: Option<&str>, peer: IpAddr) -> Option<u64> {
         let limits = self.limits.get(issuer)?;
-        let window = Duration::from_secs(limits.window);
-        let client = client_id.map(|id| (Key::Client(issuer.to_owned(), id.to_owned()), limits.failures_per_client));
-        let source = (Key::Source(issuer.to_owned(), peer), limits.failures_per_source);
+        let window = limits.window();
+        let client =
+            client_id.map(|id| (Key::Client(issuer.to_owned(), id.to_owned()), limits.failures_per_client.get()));
+        let source = (Key::Source(issuer.to_owned(), peer), limits.failures_per_source.get());
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         client
             .into_iter()

@@ -12,12 +12,13 @@ mod limiter;
 mod settings;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use clap::Parser;
 use client_credentials::{
-    Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, Parts, SystemClock, TokenRequest, http::respond,
+    Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, SystemClock, TokenRequest, http::respond,
 };
 use http_body_util::BodyExt;
 use limiter::Limiter;
@@ -124,7 +125,8 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error
     let app = Arc::new(App { servers, limiter, mount: mount.unwrap_or_default() });
 
     let handle = axum_server::Handle::new();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+    // HTTP/1.1 alone: the limits below are its limits.
+    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone()).http1_only();
     let http1 = &mut server.http_builder().http1();
     http1
         .timer(hyper_util::rt::TokioTimer::new())
@@ -171,20 +173,39 @@ async fn handle_request(
     response
 }
 
+/// What is wrong with the head of a request, by the limits of the example and RFC 9112 §3.2, §6.1.
+fn fault_of_head(head: &Parts) -> Option<(StatusCode, &'static str)> {
+    let headers = &head.headers;
+    if head.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET {
+        return Some((StatusCode::URI_TOO_LONG, "The request target is too long."));
+    }
+    if headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() > MAX_HEADERS {
+        return Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large."));
+    }
+    if head.version == Version::HTTP_11 && headers.get_all(header::HOST).iter().count() != 1 {
+        return Some((StatusCode::BAD_REQUEST, "The request must have one Host header."));
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => None,
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => None,
+        _ => Some((StatusCode::BAD_REQUEST, "The only Transfer-Encoding here is chunked.")),
+    }
+}
+
 /// Reads a whole request within the limits of the example: head, framing, then at most [`MAX_BODY`] + 1 octets of body.
 async fn read(request: Request<Body>, peer: SocketAddr) -> Result<Request<Vec<u8>>, (StatusCode, &'static str)> {
-    let (mut parts, mut body) = request.into_parts();
-    if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET {
-        return Err((StatusCode::URI_TOO_LONG, "The request target is too long."));
-    }
-    if parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() > MAX_HEADERS {
-        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large."));
-    }
-    if parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH) {
-        return Err((StatusCode::BAD_REQUEST, "The request has both Content-Length and Transfer-Encoding."));
+    let (mut head, mut body) = request.into_parts();
+    if let Some(fault) = fault_of_head(&head) {
+        return Err(fault);
     }
     let mut octets = Vec::new();
     let mut drained = 0_usize;
+    if head.headers.contains_key(header::EXPECT) && body.size_hint().lower() > MAX_BODY as u64 {
+        // The client asks before it sends: it need not send what would be refused.
+        octets.resize(MAX_BODY + 1, 0);
+        body = Body::empty();
+    }
     let all = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "The request body is incomplete."))?;
@@ -201,47 +222,56 @@ async fn read(request: Request<Body>, peer: SocketAddr) -> Result<Request<Vec<u8
     tokio::time::timeout(SLOW, all)
         .await
         .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "The request body came too slowly."))??;
-    parts.extensions.insert(peer);
-    Ok(Request::from_parts(parts, octets))
+    head.extensions.insert(peer);
+    Ok(Request::from_parts(head, octets))
 }
 
 async fn answer(app: &App, mut request: Request<Vec<u8>>, peer: SocketAddr) -> Response<Body> {
-    if request.uri().path() == "/healthz" && [Method::GET, Method::HEAD].contains(request.method()) {
+    let is_read = [Method::GET, Method::HEAD].contains(request.method());
+    if request.uri().path() == "/healthz" && is_read {
         return json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec());
     }
-    if let Some(uri) = below_mount(request.uri(), &app.mount) {
+    // The endpoints are served with the issuer's path before them, as the metadata says, and without it.
+    if app.servers.route(request.uri().path()).is_none()
+        && let Some(uri) = below_mount(request.uri(), &app.mount)
+    {
         *request.uri_mut() = uri;
     }
-    if let Some(seconds) = wait(app, &request, peer) {
-        log(&format!("peer={} outcome=refused status=429 reason=\"too many failed authentications\"", peer.ip()));
-        let mut response =
-            error(StatusCode::TOO_MANY_REQUESTS, "There were too many failed authentications; try again later.");
+    if let Some((who, seconds)) = wait(app, &request, peer).filter(|_| !is_read) {
+        log(&format!("{who} peer={} outcome=refused status=429 reason=\"too many failures\"", peer.ip()));
+        let description = "There were too many failed authentications; try again later.";
+        let mut response = error(StatusCode::TOO_MANY_REQUESTS, description);
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         return response;
     }
-    let known = app.servers.route(request.uri().path()).is_some();
     let response = respond(&app.servers, &request).await;
-    if !known || request.method() == Method::GET || request.method() == Method::HEAD {
-        // The server tells of its decisions by events; what is no decision of its is logged here.
-        if response.status().is_success() || !known {
-            log(&format!("peer={} outcome={}", peer.ip(), response.status().as_u16()));
+    // The servers tell of their decisions by events; what is no decision of theirs is logged here.
+    match app.servers.route(request.uri().path()) {
+        None => log(&format!("peer={} outcome=refused status=404", peer.ip())),
+        Some(route) if is_read && response.status().is_success() => {
+            let (endpoint, issuer) = (route.endpoint.as_str(), &route.server.config().issuer);
+            log(&format!("endpoint={endpoint} issuer={issuer} peer={} outcome=read", peer.ip()));
         }
+        Some(_) => {}
     }
     response.map(Body::from)
 }
 
-/// Seconds that this client or source has to wait.
-fn wait(app: &App, request: &Request<Vec<u8>>, peer: SocketAddr) -> Option<u64> {
+/// Who has to wait, and for how many seconds, because the client or the source has failed too often.
+fn wait(app: &App, request: &Request<Vec<u8>>, peer: SocketAddr) -> Option<(String, u64)> {
     if app.limiter.is_off() {
         return None;
     }
     let issuer = &app.servers.route(request.uri().path())?.server.config().issuer;
-    let parts = Parts::of(request);
+    let parts = client_credentials::Parts::of(request);
     let claimed = |credentials: &Credentials<'_>| credentials.claimed_client_id().map(str::to_owned);
-    let client_id = TokenRequest::parse(parts).map(|request| claimed(request.credentials()));
-    let client_id =
-        client_id.or_else(|_| IntrospectionRequest::parse(parts).map(|request| claimed(request.credentials())));
-    app.limiter.wait(issuer, client_id.ok().flatten().as_deref(), peer.ip())
+    let client_id = TokenRequest::parse(parts)
+        .map(|request| claimed(request.credentials()))
+        .or_else(|_| IntrospectionRequest::parse(parts).map(|request| claimed(request.credentials())))
+        .ok()
+        .flatten();
+    let seconds = app.limiter.wait(issuer, client_id.as_deref(), peer.ip())?;
+    Some((format!("issuer={issuer} client_id={:?}", client_id.unwrap_or_default()), seconds))
 }
 
 /// The request's target without the path of the issuer, for those who call the endpoints by the metadata.
@@ -274,7 +304,9 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     response
 }
 
-/// One line to stderr; a closed stderr ends nothing.
+/// One line to stderr, whatever is in it; a closed stderr ends nothing.
 fn log(line: &str) {
+    let is_plain = !line.contains(char::is_control);
+    let line = if is_plain { line.into() } else { line.escape_debug().to_string() };
     let _ = writeln!(std::io::stderr().lock(), "{} {line}", SystemClock.now());
 }

@@ -26,7 +26,7 @@ const CONFIG: [&str; 12] = [
 ];
 
 /// Keys of the page that this build cannot honour yet.
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "profile",
     "signing_algorithms",
     "signing_keys",
@@ -40,7 +40,6 @@ const LATER: [&str; 14] = [
     "client_ca",
     "trusted_proxies",
     "jwks_uri_allowed_hosts",
-    "endpoints",
 ];
 
 /// A file that has been read, and not judged yet.
@@ -135,7 +134,7 @@ impl Settings {
             if let Some(limit) = inherited {
                 match serde_json::from_value(limit.clone()) {
                     Ok(limit) => drop(limits.insert(config.issuer.clone(), limit)),
-                    Err(error) => faults.push(format!("{prefix}rate_limit: {error}")),
+                    Err(error) => faults.push(format!("{prefix}rate_limit: {}", without_value(&error))),
                 }
             }
             let is_set = [own, &self.root].iter().any(|table| table.contains_key("unknown_client_work"));
@@ -144,13 +143,17 @@ impl Settings {
             match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
                 Ok(server) => Some(offloaded(server).on_event(observer.clone())),
                 Err(error) => {
-                    faults.extend(error.faults.iter().map(|fault| format!("{prefix}{fault}")));
+                    // What a realm inherits is named once, at the top.
+                    let own = error.faults.iter().filter(|fault| !faults.contains(&fault.to_string()));
+                    let own: Vec<String> = own.map(|fault| format!("{prefix}{fault}")).collect();
+                    faults.extend(own);
                     None
                 }
             }
         };
         let mut servers = server(None, &self.root, &mut faults).map(Realms::new);
         for (path, own) in &self.realms {
+            faults.extend(Servers::check_path(path).err().map(|fault| fault.to_string()));
             let Some(realm) = server(Some(path), own, &mut faults) else { continue };
             servers = servers.and_then(|servers| match servers.with_realm(path, realm) {
                 Ok(servers) => Some(servers),
@@ -208,7 +211,16 @@ impl Settings {
 /// Whether a key of [`Config`] has a value of the right type: each is tried alone, so that every wrong one is named.
 fn is_config(key: &str, value: &Value) -> Result<(), String> {
     let alone = json!({ "issuer": "https://localhost", key: value });
-    serde_json::from_value::<Config>(alone).map(drop).map_err(|error| error.to_string())
+    serde_json::from_value::<Config>(alone).map(drop).map_err(|error| without_value(&error))
+}
+
+/// What would be right, without the value that is wrong: it may be a secret under the wrong key.
+fn without_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((problem, expected)) if !problem.starts_with("unknown field") => format!("must be {expected}"),
+        _ => text,
+    }
 }
 
 fn read_clients(
@@ -229,7 +241,7 @@ fn read_clients(
     let mut clients: Vec<Client> = Vec::new();
     for (at, value) in list.iter().enumerate() {
         match serde_json::from_value::<Client>(value.clone()) {
-            Err(error) => faults.push(format!("{prefix}clients[{at}]: {error}")),
+            Err(error) => faults.push(format!("{prefix}clients[{at}]: {}", without_value(&error))),
             Ok(client) => {
                 let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
                 faults.extend(client.validate(config).iter().map(|fault| format!("{name}.{fault}")));

@@ -62,7 +62,7 @@ impl Members {
         match serde_json::from_value(value) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.faults.push(Fault::new(key, error.to_string()));
+                self.faults.push(Fault::new(key, without_value(&error)));
                 None
             }
         }
@@ -234,6 +234,12 @@ impl Members {
         self.refuse_the_rest();
         Client { faults: self.faults, warnings: self.warnings, ..client }
     }
+}
+
+/// What would be right, without the value that is wrong: it may be a secret under the wrong name.
+fn without_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(", expected ").map_or_else(|| text.clone(), |(_, expected)| format!("must be {expected}"))
 }
 
 impl<'de> Deserialize<'de> for Client {
