@@ -61,7 +61,7 @@ pub struct Event<'a> {
     pub issuer: &'a str,
     /// What was asked.
     pub endpoint: Endpoint,
-    /// The client, proven or merely claimed: that of a refusal with `invalid_client` is what a stranger wrote.
+    /// The client: proven where `method` is there, else what a stranger wrote.
     pub client_id: Option<Claimed<'a>>,
     /// How the client authenticated, where it did.
     pub method: Option<&'a AuthenticationMethod>,
@@ -104,9 +104,14 @@ pub enum Outcome<'a> {
 
 /// Text of a request, for logs: `Display` escapes control characters, quotes and all that is not printable, and cuts at 128 characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Claimed<'a>(pub(crate) &'a str);
+pub struct Claimed<'a>(&'a str);
 
 impl<'a> Claimed<'a> {
+    /// Text that came from outside.
+    pub const fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The text as it came: a key for counting, not for printing.
     pub fn as_raw(&self) -> &'a str {
         self.0
@@ -144,7 +149,7 @@ impl fmt::Display for Event<'_> {
             write!(f, " method={method}")?;
         }
         if let Some(secret_id) = self.secret_id {
-            write!(f, " secret_id=\"{}\"", Claimed(secret_id))?;
+            write!(f, " secret_id=\"{}\"", Claimed::new(secret_id))?;
         }
         if let Some(peer) = self.peer {
             write!(f, " peer={peer}")?;

@@ -14,8 +14,8 @@ use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339}
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z; never negative.
 ///
-/// Serialises as a NumericDate of whole seconds (RFC 7519 §2); reads such a number, or an RFC 3339 text such as
-/// `2027-01-31T12:00:00Z`. All arithmetic saturates.
+/// Serialises as a NumericDate (RFC 7519 §2): whole seconds, with a fraction only where there is one. Reads such a number,
+/// or an RFC 3339 text such as `2027-01-31T12:00:00Z`. Nothing overflows: the far end is `u64::MAX` milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
@@ -43,6 +43,11 @@ impl Timestamp {
     /// This many seconds later than the whole second that `self` lies in.
     pub(crate) const fn second_plus(self, seconds: u64) -> Self {
         Self::from_secs(self.as_secs().saturating_add(seconds))
+    }
+
+    /// The full second that `self` lies in or before.
+    pub(crate) const fn rounded_up(self) -> Self {
+        Self::from_secs(self.0.div_ceil(1000))
     }
 
     /// The whole seconds from `now` until `self`, rounded down; 0 when `self` is past.
@@ -78,7 +83,10 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(self.as_secs())
+        match self.0 % 1000 {
+            0 => serializer.serialize_u64(self.as_secs()),
+            _ => serializer.serialize_f64(self.0 as f64 / 1000.0),
+        }
     }
 }
 
@@ -98,6 +106,15 @@ impl<'de> Deserialize<'de> for Timestamp {
                     .map(Timestamp::from_secs)
                     .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
             }
+            fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Timestamp, E> {
+                // Exact for every millisecond of the next quarter of a million years.
+                let milliseconds = (seconds * 1000.0).round();
+                if (0.0..9.0e15).contains(&milliseconds) {
+                    Ok(Timestamp::from_millis(milliseconds as u64))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Float(seconds), &self))
+                }
+            }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
                 Timestamp::parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
@@ -115,6 +132,14 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+impl From<SystemTime> for Timestamp {
+    /// The milliseconds since 1970, rounded down; a moment before that is 1970.
+    fn from(moment: SystemTime) -> Self {
+        let since_1970 = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
     fn now(&self) -> Timestamp {
         self()
@@ -127,8 +152,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now().into()
     }
 }
 
@@ -143,7 +167,11 @@ mod tests {
         assert_eq!(text, number);
         assert_eq!(number.to_string(), "2026-01-01T00:00:00Z");
         assert_eq!(serde_json::to_string(&text).unwrap(), "1767225600");
+        let fraction: Timestamp = serde_json::from_str("\"2026-01-01T00:00:00.5Z\"").unwrap();
+        assert_eq!(serde_json::to_string(&fraction).unwrap(), "1767225600.5");
+        assert_eq!(serde_json::from_str::<Timestamp>("1767225600.5").unwrap(), fraction);
         assert!(serde_json::from_str::<Timestamp>("-1").is_err());
+        assert!(serde_json::from_str::<Timestamp>("-0.5").is_err());
         assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
     }
 

@@ -11,7 +11,7 @@
 
 use crate::client::{AuthenticationMethod, Fault};
 use crate::random::RandomError;
-use crate::response::NO_STORE;
+use crate::response::no_store;
 use crate::store::StoreError;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -90,7 +90,8 @@ impl fmt::Display for ErrorCode {
 
 /// Why a request was refused: for the operator's log, never for the client.
 ///
-/// No variant holds text of the request, so that no secret, token or forged line can reach a log through it.
+/// No variant that this crate makes holds text of the request, so that no secret or token can reach a log through it;
+/// [`Reason::Refused`] says what the embedder gave. An [`Event`](crate::Event) escapes them all when it is printed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -171,6 +172,9 @@ pub enum Reason {
     /// A one-time value was used before.
     #[error("a one-time value was used before")]
     AlreadyUsed,
+    /// A one-time value came after its end.
+    #[error("a one-time value has expired")]
+    OneTimeValueExpired,
     /// All slow verifications that may run at once are running.
     #[error("too many slow secret verifications at once")]
     VerifierBusy,
@@ -295,7 +299,8 @@ impl Reason {
             | Self::MethodNotRegistered(_)
             | Self::WrongSecret
             | Self::ExpiredSecret
-            | Self::AlreadyUsed => (InvalidClient, InvalidClient.description().into()),
+            | Self::AlreadyUsed
+            | Self::OneTimeValueExpired => (InvalidClient, InvalidClient.description().into()),
             Self::VerifierBusy | Self::VerifierLost | Self::ClientStore(_) | Self::TokenStore(_) | Self::Random(_) => {
                 (TemporarilyUnavailable, TemporarilyUnavailable.description().into())
             }
@@ -386,12 +391,7 @@ impl TokenError {
             _ => None,
         };
         let retry_after = self.0.reason.retry_after().map(|seconds| ("Retry-After", Cow::Owned(seconds.to_string())));
-        NO_STORE
-            .into_iter()
-            .map(|(name, value)| (name, Cow::Borrowed(value)))
-            .chain(challenge)
-            .chain(allow)
-            .chain(retry_after)
+        no_store().chain(challenge).chain(allow).chain(retry_after)
     }
 
     /// The JSON body: `error` and `error_description`.

@@ -60,6 +60,7 @@ impl<'a> Iterator for Pairs<'a> {
             let (mut equals, mut end, mut escaped) = (None, self.form.len(), false);
             for (at, octet) in self.form.iter().enumerate().skip(start) {
                 match octet {
+                    b'>'.. => {} // letters, most of all: one comparison for each
                     b'&' => {
                         end = at;
                         break;

@@ -32,8 +32,9 @@ use std::borrow::Cow;
 /// Reads the client, writes once: the token and the one-time values it was bought with.
 ///
 /// # Errors
-/// `invalid_client` (401), `unauthorized_client`, `invalid_target`, `invalid_scope` (400), `temporarily_unavailable`
-/// (503): nothing was written.
+/// Those of the stages: `invalid_client` (401); `invalid_request`, `unsupported_grant_type`, `invalid_dpop_proof`,
+/// `unauthorized_client`, `invalid_target`, `invalid_authorization_details`, `invalid_scope` (400); `temporarily_unavailable`
+/// (503), `server_error` (500). No token was sent; none is in the store, unless the store's own answer was lost.
 ///
 /// RFC 6749 §4.4.
 pub async fn issue_client_credentials_token<C: ClientStore, T: TokenStore>(
@@ -85,8 +86,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     ///
     /// # Errors
     /// `invalid_client` (401) when a one-time value was used before; `temporarily_unavailable` (503) when the store or the
-    /// random source fails; `server_error` (500) when the grant is another client's or server's, or was edited into
-    /// something that cannot be issued. Nothing was written.
+    /// random source fails; `server_error` (500) when the grant is another client's or server's, was edited into something
+    /// that cannot be issued, or every new token's key stood in the store already.
     ///
     /// RFC 6749 §5.1.
     pub async fn issue(&self, client: AuthenticatedClient, grant: Grant) -> Result<TokenResponse, TokenError> {

@@ -1,7 +1,8 @@
 //! The endpoints on the types of the `http` crate, so that any framework needs about ten lines.
 //!
-//! Nothing here reads a socket: the request has its whole body, the response gets its whole body. The peer's address is
-//! taken from a [`SocketAddr`] among the request's extensions, never from a header.
+//! Nothing here reads a socket: the request has its whole body, the response gets its whole body. Collect at most
+//! [`MAX_BODY`](crate::MAX_BODY) + 1 octets of it: that is enough to be told 413. The peer's address is taken from a
+//! [`SocketAddr`] among the request's extensions, never from a header.
 //!
 //! ```
 //! use client_credentials::{AuthorizationServer, Config, Realms, http::respond, store::{MemoryClientStore, MemoryTokenStore}};
@@ -28,12 +29,13 @@ use crate::grant::issue_client_credentials_token;
 use crate::introspection::{IntrospectionRequest, introspect_token};
 use crate::realm::{Realms, Route};
 use crate::request::{Field, Parts, TokenRequest};
-use crate::response::NO_STORE;
+use crate::response::no_store;
 use crate::revocation::{RevocationRequest, revoke_token};
 use crate::server::AuthorizationServer;
 use crate::token::TokenStore;
 use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 impl<'a> Parts<'a> {
@@ -161,7 +163,7 @@ where
     B: AsRef<[u8]>,
 {
     if *request.method() == Method::GET || *request.method() == Method::HEAD {
-        return answer(NO_STORE, body());
+        return answer(no_store(), body());
     }
     let error = TokenError::new(Reason::MethodNotAllowed { allow: "GET, HEAD" }, None);
     reported(server, endpoint, Parts::of(request), &error)
@@ -178,27 +180,21 @@ fn reported<C: ClientStore, T: TokenStore>(
     refusal(error)
 }
 
-fn answer(headers: [(&'static str, &'static str); 3], body: Vec<u8>) -> Response<Vec<u8>> {
-    let mut response = Response::new(body);
-    for (name, value) in headers {
-        response.headers_mut().insert(header_name(name), HeaderValue::from_static(value));
-    }
+/// The answer that an error stands for.
+pub fn refusal(error: &TokenError) -> Response<Vec<u8>> {
+    let mut response = answer(error.headers(), error.body());
+    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 
-/// The answer that an error stands for.
-pub fn refusal(error: &TokenError) -> Response<Vec<u8>> {
-    let mut response = Response::new(error.body());
-    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in error.headers() {
-        // Every value is made of the issuer, which has been checked, and fixed texts.
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(header_name(name), value);
+fn answer<'a>(headers: impl Iterator<Item = (&'static str, Cow<'a, str>)>, body: Vec<u8>) -> Response<Vec<u8>> {
+    let mut response = Response::new(body);
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        // Every value is made of the issuer, which has been checked, and fixed texts; nothing of it can be refused here.
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            response.headers_mut().insert(name, value);
         }
     }
     response
-}
-
-fn header_name(name: &'static str) -> HeaderName {
-    HeaderName::from_bytes(name.as_bytes()).unwrap_or(header::CONTENT_TYPE)
 }

@@ -17,11 +17,12 @@ use crate::client::authentication::AuthenticatedClient;
 use crate::client::{Client, ClientStore};
 use crate::error::{Reason, TokenError};
 use crate::request::{CallerAndToken, Credentials, Parts};
-use crate::response::{NO_STORE, json};
+use crate::response::{json, no_store};
 use crate::server::AuthorizationServer;
 use crate::token::{Confirmation, Record, RecordValue, TokenRecord, TokenStore};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -119,13 +120,13 @@ impl IntrospectionResponse {
     }
 
     /// The HTTP status: 200.
-    pub const fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         200
     }
 
     /// The header fields: JSON that must not be cached.
-    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
-        NO_STORE
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        no_store()
     }
 
     /// The JSON body; exactly `{"active":false}` for an inactive token.

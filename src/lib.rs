@@ -80,7 +80,7 @@ pub use grant::{Grant, issue_client_credentials_token};
 mod token;
 pub use token::{
     AccessToken, AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, InvalidAuthorizationDetails,
-    Record, RecordKey, RecordValue, ReservedClaim, Thumbprint, TokenRecord, TokenStore, TokenType,
+    InvalidClaim, Record, RecordKey, RecordValue, Thumbprint, TokenRecord, TokenStore, TokenType,
 };
 pub mod store;
 pub use store::StoreError;
@@ -99,11 +99,11 @@ pub use revocation::{RevocationRequest, RevocationResponse, revoke_token};
 mod metadata;
 pub use metadata::{Metadata, metadata_path};
 
-// What the operator decides, and what he sees.
+// What the operator decides, and what they see.
 mod server;
 pub use server::{AuthorizationServer, Config, ConfigError, Endpoints};
 mod realm;
-pub use realm::{Realms, Route};
+pub use realm::{Realms, Route, check_realm_path};
 mod audit;
 pub use audit::{Claimed, Endpoint, Event, Outcome};
 

@@ -10,10 +10,11 @@
 //! ```
 
 use crate::client::{AuthenticationMethod, ClientStore};
-use crate::response::{NO_STORE, json};
+use crate::response::{json, no_store};
 use crate::server::{AuthorizationServer, Config, Endpoints};
 use crate::token::TokenStore;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Authorization server metadata; members without a value are left out.
 ///
@@ -62,8 +63,8 @@ impl Metadata {
     }
 
     /// The header fields: JSON that must not be cached.
-    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
-        NO_STORE
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        no_store()
     }
 
     /// The JSON body.

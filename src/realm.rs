@@ -56,22 +56,14 @@ impl<C: ClientStore, T: TokenStore> Realms<C, T> {
         Self { mount: String::new(), root: "/".to_owned(), servers: [("/".to_owned(), root)].into_iter().collect() }
     }
 
-    /// The same below a context path such as `/am`.
+    /// The same below a context path such as `/am`; slashes at its ends make no difference.
     #[must_use]
-    pub fn mounted_at(self, mount: impl Into<String>) -> Self {
-        Self { mount: mount.into(), ..self }
-    }
-
-    /// Whether a text can be a realm's path: `/` and a name for each level, such as `/alpha/beta`.
-    ///
-    /// # Errors
-    /// [`Fault`] for a malformed one, naming the realm.
-    pub fn check_path(path: &str) -> Result<(), Fault> {
-        if is_realm_path(path) {
-            return Ok(());
-        }
-        let problem = "a realm's path is / and a name for each level, without empty, . or .. names";
-        Err(Fault::new(realm_key(path), problem))
+    pub fn mounted_at(self, mount: &str) -> Self {
+        let mount = match mount.trim_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        };
+        Self { mount, ..self }
     }
 
     /// Adds a realm; `path` is `/` and a name, once for each level. The issuer of `server` must be its own.
@@ -79,15 +71,13 @@ impl<C: ClientStore, T: TokenStore> Realms<C, T> {
     /// # Errors
     /// [`Fault`] for a malformed path, a realm that is there already, or an issuer that another realm has.
     pub fn with_realm(mut self, path: &str, server: AuthorizationServer<C, T>) -> Result<Self, Fault> {
-        let key = || format!("realms.{path:?}");
-        if !is_realm_path(path) {
+        check_realm_path(path)?;
+        let location = metadata_path(&server.issuer);
+        if self.servers.values().any(|other| metadata_path(&other.issuer) == location) {
             return Err(Fault::new(
-                key(),
-                "a realm's path is / and a name for each level, without empty, . or .. names",
+                realm_key(path),
+                "its issuer is that of another realm, but for a final slash at most",
             ));
-        }
-        if self.servers.values().any(|other| other.issuer == server.issuer) {
-            return Err(Fault::new(realm_key(path), "its issuer is that of another realm"));
         }
         if self.servers.insert(path.to_owned(), server).is_some() {
             return Err(Fault::new(realm_key(path), "is there already"));
@@ -173,6 +163,18 @@ fn decode_segment(segment: &str) -> Option<String> {
 /// Whether a text can name a realm: what could be mistaken for another path cannot.
 fn is_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.chars().any(|letter| matches!(letter, '/' | '\\') || letter.is_control())
+}
+
+/// Whether a text can be a realm's path: `/` and a name for each level, such as `/alpha/beta`.
+///
+/// # Errors
+/// [`Fault`] for a malformed one, naming the realm.
+pub fn check_realm_path(path: &str) -> Result<(), Fault> {
+    if is_realm_path(path) {
+        return Ok(());
+    }
+    let problem = "a realm's path is / and a name for each level, without empty, . or .. names";
+    Err(Fault::new(realm_key(path), problem))
 }
 
 /// How a configuration names a realm.

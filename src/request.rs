@@ -27,12 +27,15 @@ use zeroize::{Zeroize, Zeroizing};
 /// Octets of an `Authorization` field, at most.
 const MAX_AUTHORIZATION: usize = 8 * 1024;
 
-/// A request as plain borrowed data, so that any HTTP library can be in front. Absent things have their default.
+/// A request as plain borrowed data, so that any HTTP library can be in front.
+///
+/// Write what there is, and `..Parts::default()` for the rest: absent things have their default, and a later version may
+/// add more of them.
 #[derive(Clone, Copy, Default)]
 pub struct Parts<'a> {
     /// The method, for example `POST`; compared case-sensitively (RFC 9110 §9.1).
     pub method: &'a str,
-    /// The path of the target, without the query.
+    /// The path of the target, without the query. Kept for what binds a request to its target (DPoP's `htu`).
     pub path: &'a str,
     /// The query of the target, without `?`.
     pub query: Option<&'a str>,
@@ -44,7 +47,7 @@ pub struct Parts<'a> {
     pub authorization: Field<'a>,
     /// The `DPoP` field.
     pub dpop: Field<'a>,
-    /// The `Accept` field.
+    /// The `Accept` field. Kept for what chooses the form of an answer (RFC 9701).
     pub accept: Field<'a>,
     /// The whole body. To refuse a larger one it is enough to give [`MAX_BODY`] + 1 octets of it.
     pub body: &'a [u8],
@@ -105,11 +108,19 @@ impl fmt::Debug for Field<'_> {
 
 /// A client's TLS certificate, as the TLS layer vouches for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientCertificate<'a> {
     /// The end-entity certificate, DER.
     pub der: &'a [u8],
     /// What the TLS layer checked of its chain.
     pub chain: CertificateChain,
+}
+
+impl<'a> ClientCertificate<'a> {
+    /// A certificate, and what is known of its chain.
+    pub const fn new(der: &'a [u8], chain: CertificateChain) -> Self {
+        Self { der, chain }
+    }
 }
 
 /// Whether somebody checked a certificate's chain.
@@ -190,8 +201,8 @@ impl<'a> TokenRequest<'a> {
     }
 
     /// The `resource` parameters as they were sent, without empty ones (RFC 8707 §2).
-    pub fn resource(&self) -> &[Cow<'a, str>] {
-        &self.resource
+    pub fn resource(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.resource.iter().map(|value| &**value)
     }
 
     /// The `authorization_details` parameter as it was sent (RFC 9396 §6).
@@ -221,14 +232,15 @@ fn check_envelope(parts: &Parts<'_>) -> Result<(), Reason> {
 
 /// Whether a `Content-Type` is `application/x-www-form-urlencoded` with any parameters (RFC 9110 §8.3.1).
 fn is_form(value: &[u8]) -> bool {
-    let essence = value.split(|octet| *octet == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    let essence = || value.split(|octet| *octet == b';').next().unwrap_or_default();
+    value == FORM || essence().trim_ascii().eq_ignore_ascii_case(FORM)
 }
 
 /// No parameter of OAuth may ride in the URL, where it ends in logs (RFC 6749 §2.3.1); nor `realm`, by which PingAM's
 /// clients choose another realm than the path's.
 fn check_query(parts: &Parts<'_>) -> Result<(), Reason> {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 18] = [
         "grant_type",
         "scope",
         "client_id",
@@ -240,6 +252,12 @@ fn check_query(parts: &Parts<'_>) -> Result<(), Reason> {
         "authorization_details",
         "token",
         "token_type_hint",
+        "access_token",
+        "refresh_token",
+        "assertion",
+        "code",
+        "username",
+        "password",
         "realm",
     ];
     let Some(query) = parts.query else { return Ok(()) };

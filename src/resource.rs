@@ -14,7 +14,6 @@ use crate::client::Client;
 use crate::error::Reason;
 use crate::uri;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// `resource` values in one request, at most.
@@ -95,19 +94,27 @@ impl Rules {
     /// Each `resource` must be one of the server's and, where the client has a list, one of the client's; one that is not
     /// refuses the request. Compared octet for octet: since every known value is an absolute URI without fragment
     /// ([`uri::is_absolute`]), nothing else can match. Nothing requested: the client's `default_resources`, by the same rule,
-    /// else the server's.
-    pub(crate) fn select(&self, client: &Client, requested: &[Cow<'_, str>]) -> Result<Audience, Reason> {
-        if requested.len() > MAX_RESOURCES || requested.iter().any(|value| value.len() > uri::MAX_OCTETS) {
+    /// else the server's, as far as the client may ask for them.
+    pub(crate) fn select<'a>(
+        &self,
+        client: &Client,
+        requested: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Result<Audience, Reason> {
+        if requested.len() > MAX_RESOURCES {
             return Err(Reason::TooManyResources);
         }
-        match &client.default_resources {
-            _ if !requested.is_empty() => requested.iter().map(|value| self.permit(client, value)).collect(),
-            Some(default) => default.iter().map(|value| self.permit(client, value)).collect(),
-            None => Ok(self.default.clone()),
+        match (&client.default_resources, &client.resources) {
+            _ if requested.len() > 0 => requested.map(|value| self.permit(client, value)).collect(),
+            (Some(default), _) => default.iter().map(|value| self.permit(client, value)).collect(),
+            (None, None) => Ok(self.default.clone()),
+            (None, Some(_)) => Ok(self.default.iter().filter_map(|value| self.permit(client, value).ok()).collect()),
         }
     }
 
     fn permit(&self, client: &Client, resource: &str) -> Result<Arc<str>, Reason> {
+        if resource.len() > uri::MAX_OCTETS {
+            return Err(Reason::TooManyResources);
+        }
         let known = self.known.iter().find(|known| ***known == *resource).ok_or(Reason::UnknownResource)?;
         match &client.resources {
             Some(own) if !own.contains(resource) => Err(Reason::ResourceNotRegistered),

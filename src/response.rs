@@ -8,17 +8,23 @@
 //!     response.body(),
 //!     br#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"Bearer","expires_in":3599,"scope":"write"}"#
 //! );
-//! assert!(response.headers().contains(&("Cache-Control", "no-store")));
+//! assert!(response.headers().any(|(name, value)| name == "Cache-Control" && value == "no-store"));
 //! # Ok::<(), client_credentials::InvalidScope>(())
 //! ```
 
 use crate::scope::Scope;
 use crate::token::{AccessToken, AuthorizationDetails, TokenType};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The fields of every JSON answer of these endpoints (RFC 6749 §5.1): nothing of them may be cached.
-pub(crate) const NO_STORE: [(&str, &str); 3] =
+const NO_STORE: [(&str, &str); 3] =
     [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache")];
+
+/// [`NO_STORE`], as every answer hands it out.
+pub(crate) fn no_store<'a>() -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
+    NO_STORE.into_iter().map(|(name, value)| (name, Cow::Borrowed(value)))
+}
 
 /// Writes a value of this crate's own as JSON, in one allocation for the ordinary answers.
 pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
@@ -65,13 +71,13 @@ impl TokenResponse {
     }
 
     /// The HTTP status: 200.
-    pub const fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         200
     }
 
     /// The header fields: JSON that must not be cached (RFC 6749 §5.1).
-    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
-        NO_STORE
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        no_store()
     }
 
     /// The JSON body, UTF-8.

@@ -15,9 +15,10 @@ use crate::client::ClientStore;
 use crate::client::authentication::AuthenticatedClient;
 use crate::error::{Reason, TokenError};
 use crate::request::{CallerAndToken, Credentials, Parts};
-use crate::response::NO_STORE;
+use crate::response::no_store;
 use crate::server::AuthorizationServer;
 use crate::token::{RecordKey, TokenStore};
+use std::borrow::Cow;
 
 /// A request of the revocation endpoint: a caller, and the token it wants to end.
 ///
@@ -85,13 +86,13 @@ pub struct RevocationResponse(());
 
 impl RevocationResponse {
     /// The HTTP status: 200.
-    pub const fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         200
     }
 
     /// The header fields: JSON that must not be cached.
-    pub const fn headers(&self) -> [(&'static str, &'static str); 3] {
-        NO_STORE
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        no_store()
     }
 
     /// The JSON body: `{}`.

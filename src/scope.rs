@@ -26,7 +26,7 @@ const MAX_TOKEN_OCTETS: usize = 256;
 /// A set of scope tokens in order of first use, kept as the text that goes over the wire.
 ///
 /// Cloning shares the text. [`Scope::parse`] never makes an empty one; [`Scope::default`] is empty and stands for a
-/// token without scope. Limits: 4096 octets, 64 tokens, 256 octets a token.
+/// token without scope. Limits of a parsed value: 4096 octets, 64 tokens, 256 octets a token.
 ///
 /// RFC 6749 §3.3.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -48,24 +48,22 @@ impl Scope {
         if has_repeated_token(value) { Ok(Self::from_distinct(value.split(' '))) } else { Ok(Self(value.into())) }
     }
 
-    /// The scope of these tokens, each of them one word; empty for no tokens.
+    /// The scope of these tokens, each of them one word; empty for no tokens. The limits on a whole value are for requests;
+    /// an operator's list may be longer.
     ///
     /// # Errors
-    /// [`InvalidScope`] where a token is empty, has a character outside the grammar, or a limit is broken.
+    /// [`InvalidScope`] where a token is empty, over 256 octets, or has a character outside the grammar.
     pub fn from_tokens<I: IntoIterator<Item: AsRef<str>>>(tokens: I) -> Result<Self, InvalidScope> {
-        let mut text = String::new();
+        let mut distinct: Vec<I::Item> = Vec::new();
         for token in tokens {
-            let token = token.as_ref();
-            if token.contains(' ') {
+            if !is_token(token.as_ref()) {
                 return Err(InvalidScope);
             }
-            if !text.is_empty() {
-                text.push(' ');
+            if !distinct.iter().any(|own| own.as_ref() == token.as_ref()) {
+                distinct.push(token);
             }
-            text.push_str(token);
-            check(&text)?;
         }
-        if text.is_empty() { Ok(Self::default()) } else { Self::parse(&text) }
+        Ok(Self::from_distinct(distinct.iter().map(AsRef::as_ref)))
     }
 
     /// The value as it stands in requests and answers: tokens parted by single spaces.
@@ -85,7 +83,7 @@ impl Scope {
 
     /// Whether `token` is in it, octet for octet.
     pub fn contains(&self, token: &str) -> bool {
-        self.tokens().any(|own| own == token)
+        *self.0 == *token && !token.is_empty() || self.tokens().any(|own| own == token)
     }
 
     /// Whether every token of `other` is in it.
@@ -104,20 +102,16 @@ impl Scope {
     }
 }
 
-/// `scope = scope-token *( SP scope-token )`, `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3).
+/// `scope = scope-token *( SP scope-token )` (RFC 6749 §3.3), within the limits of a request.
 fn check(value: &str) -> Result<(), InvalidScope> {
-    if value.len() > MAX_OCTETS {
-        return Err(InvalidScope);
-    }
-    let (mut tokens, mut octets) = (1_usize, 0_usize);
-    for octet in value.bytes() {
-        match octet {
-            b' ' if octets > 0 => (tokens, octets) = (tokens + 1, 0),
-            0x21 | 0x23..=0x5B | 0x5D..=0x7E if octets < MAX_TOKEN_OCTETS => octets += 1,
-            _ => return Err(InvalidScope),
-        }
-    }
-    if octets == 0 || tokens > MAX_TOKENS { Err(InvalidScope) } else { Ok(()) }
+    let within = value.len() <= MAX_OCTETS && value.split(' ').take(MAX_TOKENS + 1).count() <= MAX_TOKENS;
+    if within && value.split(' ').all(is_token) { Ok(()) } else { Err(InvalidScope) }
+}
+
+/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3).
+fn is_token(token: &str) -> bool {
+    let of_the_grammar = |octet: u8| matches!(octet, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+    (1..=MAX_TOKEN_OCTETS).contains(&token.len()) && token.bytes().all(of_the_grammar)
 }
 
 fn has_repeated_token(value: &str) -> bool {
@@ -157,10 +151,11 @@ impl Serialize for Scope {
 }
 
 impl<'de> Deserialize<'de> for Scope {
-    /// Reads the space-separated text; the empty text is the empty scope.
+    /// Reads the space-separated text of a registration or a record, of any length; the empty text is the empty scope.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        if text.is_empty() { Ok(Self::default()) } else { Self::parse(&text).map_err(de::Error::custom) }
+        let tokens = (!text.is_empty()).then(|| text.split(' ')).into_iter().flatten();
+        Self::from_tokens(tokens).map_err(de::Error::custom)
     }
 }
 

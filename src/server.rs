@@ -47,7 +47,7 @@ pub struct Config {
     /// The scopes that the server offers, one token each; `None`: no list, the registrations decide. Default: `None`.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
-    /// Granted when neither the request nor the client says a scope, within what the client may have. Default: empty,
+    /// Granted when neither the request nor the client names a scope, within what the client may have. Default: empty,
     /// then such a request is refused (RFC 6749 §3.3).
     #[serde(default)]
     pub default_scopes: Vec<String>,
@@ -87,6 +87,7 @@ pub struct Config {
 /// The public URLs of a server's endpoints, by their names in RFC 8414 §2; `None`: not served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Endpoints {
     /// RFC 6749 §3.2.
     pub token_endpoint: String,
@@ -210,8 +211,10 @@ impl Config {
         }
         if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint }) = &self.endpoints {
             let urls = [Some(token_endpoint), introspection_endpoint.as_ref(), revocation_endpoint.as_ref()];
-            if !urls.into_iter().flatten().all(|url| uri::is_absolute(url)) {
-                fault("endpoints", "each must be an absolute URL without fragment");
+            let is_url =
+                |url: &String| uri::is_absolute(url) && (url.starts_with("https://") || url.starts_with("http://"));
+            if !urls.into_iter().flatten().all(is_url) {
+                fault("endpoints", "each must be an https URL without fragment");
             }
         }
         faults
@@ -219,6 +222,11 @@ impl Config {
 }
 
 impl Endpoints {
+    /// A token endpoint alone.
+    pub fn new(token_endpoint: impl Into<String>) -> Self {
+        Self { token_endpoint: token_endpoint.into(), introspection_endpoint: None, revocation_endpoint: None }
+    }
+
     fn below(base: &str) -> Self {
         Self {
             token_endpoint: format!("{base}/access_token"),
@@ -395,7 +403,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             observer(&Event {
                 issuer: &self.issuer,
                 endpoint,
-                client_id: claimed_client_id.map(Claimed),
+                client_id: claimed_client_id.map(Claimed::new),
                 method: None,
                 secret_id: None,
                 peer,

@@ -7,8 +7,7 @@ use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore
 use client_credentials::{
     AccessToken, AuthenticationMethod, AuthorizationServer, CertificateChain, Client, ClientCertificate, ClientSecret,
     ClientStore, Endpoint, Event, IntrospectionRequest, Parts, Reason, RegisteredSecret, RevocationRequest,
-    SecretVerifier, StoreError, SystemRandom, Timestamp, TokenRequest, introspect_token,
-    issue_client_credentials_token, revoke_token,
+    SecretVerifier, StoreError, SystemRandom, Timestamp, TokenRequest, introspect_token, revoke_token,
 };
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +105,7 @@ fn a_list_of_methods_accepts_each_of_them_and_nothing_else() {
     let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let assertion = format!("{BODY}&client_id=c&client_assertion=e30.e30.e30&client_assertion_type={kind}");
     assert_refused(&server, &Sent::form(assertion), "assertion");
-    let der = ClientCertificate { der: b"\x30\x03\x02\x01\x01", chain: CertificateChain::Verified };
+    let der = ClientCertificate::new(b"\x30\x03\x02\x01\x01", CertificateChain::Verified);
     let sent = Sent::form(format!("{BODY}&client_id=c"));
     let request = TokenRequest::parse(Parts { certificate: Some(der), ..sent.parts() }).unwrap();
     assert_eq!(run(server.authenticate(request.credentials())).unwrap_err().status(), 401, "certificate");
@@ -192,6 +191,20 @@ fn raw_basic_is_for_clients_that_are_registered_for_it() {
         assert!(matches!(token(&by_raw, &basic("c", secret)).status, 400 | 401), "one reading only: {secret}");
         assert_granted(&by_raw, &post("c", secret), "the switch is Basic's alone");
     }
+    // The same goes for an id: each client is found by its own reading alone.
+    let server = serving([
+        registered("form%20id", json!({})),
+        registered("raw%20id", json!({ "basic_encoding": "raw" })),
+        registered("raw id", json!({ "client_secret": "another secret", "basic_encoding": "raw" })),
+    ]);
+    assert!(matches!(token(&server, &Sent::form(BODY).basic("form%20id", RIGHT)).status, 400 | 401));
+    assert_granted(&server, &basic("form%20id", RIGHT), "escaped");
+    assert_granted(&server, &Sent::form(BODY).basic("raw%20id", RIGHT), "as it is");
+    assert_refused(
+        &server,
+        &Sent::form(BODY).basic("raw%20id", "another secret"),
+        "the decoded id is another client's",
+    );
     // A plus sign means a space to everybody else.
     let server = serving([registered("c", json!({ "client_secret": "a b c d e" }))]);
     assert_granted(&server, &Sent::form(BODY).basic("c", "a+b+c+d+e"), "form");
@@ -225,7 +238,7 @@ fn a_bad_escape_does_not_tell_who_is_registered_for_raw_basic() {
                 continue;
             }
             answers.push(token(&server, &Sent::form(BODY).basic(id, secret)));
-            assert!(matches!(log.one().method, None), "nobody was authenticated");
+            assert!(log.one().method.is_none(), "nobody was authenticated");
         }
     }
     assert_eq!(answers[0].outcome(), (400, "invalid_request".into()));
@@ -297,7 +310,7 @@ fn two_mechanisms_are_refused_before_anyone_is_looked_up() {
     }
     assert_eq!(server.clients().reads(), 0);
     // A certificate is a mechanism only where there is no other one: it neither disturbs nor helps.
-    let der = ClientCertificate { der: b"\x30\x03\x02\x01\x01", chain: CertificateChain::Verified };
+    let der = ClientCertificate::new(b"\x30\x03\x02\x01\x01", CertificateChain::Verified);
     for (secret, status) in [(RIGHT, 200), ("wrong", 401)] {
         let sent = basic("c", secret);
         let request = TokenRequest::parse(Parts { certificate: Some(der), ..sent.parts() }).unwrap();
@@ -344,8 +357,8 @@ fn every_failure_is_the_same_answer_to_the_last_octet() {
         registered("no method", json!({ "token_endpoint_auth_method": [] })),
     ]);
     let form = |body: &str| Sent::form(body);
-    let endpoints: [(fn(&Server, &Sent) -> Answer, &str); 3] =
-        [(token, BODY), (introspect, "token=x"), (revoke, "token=x")];
+    type Ask = fn(&Server, &Sent) -> Answer;
+    let endpoints: [(Ask, &str); 3] = [(token, BODY), (introspect, "token=x"), (revoke, "token=x")];
     let mut answers: Vec<(String, Answer)> = Vec::new();
     for (ask, body) in endpoints {
         let mut refuse = |case: &str, sent: Sent| answers.push((case.to_owned(), ask(&server, &sent)));
@@ -897,10 +910,7 @@ fn a_registration_says_what_is_wrong_with_it() {
     assert_eq!(faults(json!({})), [""; 0]);
     for (members, keys) in [
         (json!({ "token_endpoint_auth_method": "client_secret_bsaic" }), vec!["token_endpoint_auth_method"; 2]),
-        (
-            json!({ "token_endpoint_auth_method": ["client_secret_basic", "custom"] }),
-            vec!["token_endpoint_auth_method"],
-        ),
+        (json!({ "token_endpoint_auth_method": ["client_secret_basic", "none"] }), vec!["token_endpoint_auth_method"]),
         (json!({ "token_endpoint_auth_method": [] }), vec!["token_endpoint_auth_method"]),
         (json!({ "token_endpoint_auth_method": 7 }), vec!["token_endpoint_auth_method"]),
         (json!({ "client_secret": null }), vec!["client_secret"]),
@@ -913,7 +923,6 @@ fn a_registration_says_what_is_wrong_with_it() {
         ),
         (json!({ "scope": "read", "default_scope": "write" }), vec!["default_scope"]),
         (json!({ "scope": "a  b" }), vec!["scope"]),
-        (json!({ "resources": ["api"], "default_resources": ["https://x"] }), vec!["resources", "default_resources"]),
         (json!({ "access_token_lifetime": 0 }), vec!["access_token_lifetime"]),
         (json!({ "access_token_lifetime": 315_360_001_u64 }), vec!["access_token_lifetime"]),
         (json!({ "access_token_format": "jwt" }), vec!["access_token_format"]),
@@ -922,6 +931,11 @@ fn a_registration_says_what_is_wrong_with_it() {
         // Whatever is wrong, the server does not use it.
         assert_refused(&serving([registered("c", members.clone())]), &basic("c", RIGHT), &members.to_string());
     }
+    // A resource that no server can know is named as well; the server refuses that resource alone.
+    assert_eq!(
+        faults(json!({ "resources": ["api"], "default_resources": ["https://x"] })),
+        ["resources", "default_resources"]
+    );
     let only_post = support::config(json!({ "token_endpoint_auth_methods": ["client_secret_post"] }));
     let basic_only = registered("c", json!({ "token_endpoint_auth_method": "client_secret_basic" }));
     assert_eq!(basic_only.validate(&only_post)[0].key, "token_endpoint_auth_method");
@@ -1082,7 +1096,7 @@ fn a_client_is_written_as_it_is_read() {
     // The least that there can be, and what people write by hand in TOML.
     let least = serde_json::to_value(client(json!({ "client_id": "c" }))).unwrap();
     assert_eq!(serde_json::to_value(client(least.clone())).unwrap(), least);
-    assert_eq!(least["token_endpoint_auth_method"], json!(["client_secret_basic"]));
+    assert_eq!(least["token_endpoint_auth_method"], json!("client_secret_basic"));
     assert_eq!(least["grant_types"], json!(["authorization_code"]));
     let toml = "client_id = 'c'\nclient_secrets = ['one secret', { secret = 'another secret', expires_at = '2027-01-31T12:00:00Z' }]";
     let client: Client = toml::from_str(toml).unwrap();
@@ -1128,12 +1142,12 @@ fn client_secret_expires_at_is_rfc_7591s() {
 // An authentication of the embedder's own.
 
 /// A voucher that ends in an hour.
-fn voucher(text: &str) -> [(String, Timestamp); 1] {
-    [(text.to_owned(), Timestamp::from_secs(NOW + 3600))]
+fn voucher(text: &str) -> [(&str, Timestamp); 1] {
+    [(text, Timestamp::from_secs(NOW + 3600))]
 }
 
 /// The stages behind an authentication of the embedder's own.
-fn issue_for(server: &Server, client_id: &str, once: impl IntoIterator<Item = (String, Timestamp)>) -> Answer {
+fn issue_for(server: &Server, client_id: &str, once: &[(&str, Timestamp)]) -> Answer {
     let sent = Sent::form(BODY);
     let request = TokenRequest::parse(sent.parts()).unwrap();
     let issued = server.vouch_for(server.clients().get(client_id).unwrap(), once).and_then(|client| {
@@ -1148,13 +1162,13 @@ fn issue_for(server: &Server, client_id: &str, once: impl IntoIterator<Item = (S
 fn an_embedder_vouches_for_a_client() {
     let log = Log::default();
     let server = serving([
-        registered("c", json!({ "client_secret": null, "token_endpoint_auth_method": "none" })),
+        registered("c", json!({ "client_secret": null, "token_endpoint_auth_method": "custom" })),
         registered("disabled", json!({ "disabled": true })),
         registered("faulty", json!({ "scop": "write" })),
         registered("grantless", json!({ "grant_types": [] })),
     ])
     .on_event(log.observe());
-    let answer = issue_for(&server, "c", []);
+    let answer = issue_for(&server, "c", &[]);
     assert_eq!((answer.status, &*answer.text("scope")), (200, "write"));
     let told = log.one();
     assert_eq!((told.client_id.as_deref(), told.method), (Some("c"), Some(AuthenticationMethod::Custom)));
@@ -1164,7 +1178,7 @@ fn an_embedder_vouches_for_a_client() {
         ("faulty", (401, "invalid_client")),
         ("grantless", (400, "unauthorized_client")),
     ] {
-        assert_eq!(issue_for(&server, id, []).outcome(), (outcome.0, outcome.1.into()), "{id}");
+        assert_eq!(issue_for(&server, id, &[]).outcome(), (outcome.0, outcome.1.into()), "{id}");
         assert_eq!(log.one().client_id.as_deref(), Some(id));
     }
 }
@@ -1179,7 +1193,7 @@ fn what_may_be_used_once_buys_one_token_however_many_try() {
             .map(|_| {
                 scope.spawn(|| {
                     all_at_once.wait();
-                    issue_for(&server, "c", voucher("one"))
+                    issue_for(&server, "c", &voucher("one"))
                 })
             })
             .collect();
@@ -1189,7 +1203,7 @@ fn what_may_be_used_once_buys_one_token_however_many_try() {
     assert_eq!((granted.len(), refused.len()), (1, 299));
     assert!(refused.iter().all(|answer| answer.outcome() == (401, "invalid_client".into())));
     assert_eq!(server.tokens().len(), 2, "the token and the value it was bought with");
-    assert_eq!(issue_for(&server, "c", voucher("two")).status, 200, "another value is another token");
+    assert_eq!(issue_for(&server, "c", &voucher("two")).status, 200, "another value is another token");
 }
 
 #[test]
@@ -1198,15 +1212,54 @@ fn a_used_value_is_known_by_its_reason_until_it_ends() {
     let clock = TestClock::at(NOW);
     let log = Log::default();
     let server = server_at(config(json!({})), [registered("c", json!({}))], clock.clone()).on_event(log.observe());
-    assert_eq!(issue_for(&server, "c", voucher("one")).status, 200);
+    assert_eq!(issue_for(&server, "c", &voucher("one")).status, 200);
     log.take();
-    assert_eq!(issue_for(&server, "c", voucher("one")).status, 401);
+    assert_eq!(issue_for(&server, "c", &voucher("one")).status, 401);
     assert!(log.one().line.contains("reason=\"a one-time value was used before\""));
     clock.set_millis((NOW + 3600) * 1000 - 1);
-    assert_eq!(issue_for(&server, "c", voucher("one")).status, 401, "in its last millisecond");
+    assert_eq!(issue_for(&server, "c", &voucher("one")).status, 401, "in its last millisecond");
     clock.set_millis((NOW + 3600) * 1000);
-    let again = [("one".to_owned(), Timestamp::from_secs(NOW + 7200))];
-    assert_eq!(issue_for(&server, "c", again).status, 200, "an expired record does not stand in the way");
+    let again = [("one", Timestamp::from_secs(NOW + 7200))];
+    assert_eq!(issue_for(&server, "c", &again).status, 200, "an expired record does not stand in the way");
+}
+
+#[test]
+// req: CA-025, CA-045
+fn nobody_vouches_for_a_public_client() {
+    let server = serving([
+        registered("public", json!({ "client_secret": null, "token_endpoint_auth_method": "none" })),
+        registered("own", json!({ "client_secret": null, "token_endpoint_auth_method": "custom" })),
+    ]);
+    assert_eq!(issue_for(&server, "public", &[]).outcome(), (401, "invalid_client".into()));
+    assert_eq!(issue_for(&server, "own", &[]).status, 200);
+    // And no request of the wire is enough for a client that only the embedder authenticates.
+    for sent in [basic("own", ""), basic("own", "custom"), Sent::form(format!("{BODY}&client_id=own"))] {
+        assert_eq!(token(&server, &sent).outcome(), (401, "invalid_client".into()));
+    }
+}
+
+#[test]
+// req: ST-006
+fn a_value_is_spent_until_the_end_of_its_last_second() {
+    let clock = TestClock::at(NOW);
+    let server = server_at(config(json!({})), [registered("c", json!({}))], clock.clone());
+    let until = |milliseconds: u64| [("one", Timestamp::from_millis(NOW * 1000 + milliseconds))];
+    assert_eq!(issue_for(&server, "c", &until(0)).status, 401, "its end has come");
+    assert_eq!(issue_for(&server, "c", &until(1500)).status, 200);
+    clock.set_millis(NOW * 1000 + 1499);
+    assert_eq!(issue_for(&server, "c", &until(1500)).status, 401, "used before");
+    clock.set_millis(NOW * 1000 + 1999);
+    assert_eq!(issue_for(&server, "c", &until(5000)).status, 401, "rounded up to a full second, never down");
+    assert_eq!(server.tokens().len(), 2);
+}
+
+/// An unset variable at registration must not open a door.
+#[test]
+// req: CA-027
+fn an_empty_secret_is_nobodys_even_where_its_hash_is_registered() {
+    let hash = serde_json::to_value(SecretVerifier::sha256("")).unwrap();
+    let server = serving([registered("c", json!({ "client_secret": null, "client_secret_hash": hash }))]);
+    assert_eq!(token(&server, &basic("c", "")).outcome(), (401, "invalid_client".into()));
 }
 
 // Chosen secrets.
@@ -1215,6 +1268,7 @@ fn a_used_value_is_known_by_its_reason_until_it_ends() {
 mod argon2id {
     use super::*;
     use argon2::password_hash::PasswordHasher;
+    use client_credentials::issue_client_credentials_token;
     use std::future::Future;
     use std::pin::Pin;
     use std::task::{Context, Poll, Wake, Waker};
@@ -1323,6 +1377,26 @@ mod argon2id {
             assert_refused(&server, &post("nobody", &long), "too long");
         }
         assert_eq!(calls.load(Ordering::SeqCst), calls_before, "what is too long is not hashed");
+    }
+
+    /// A generated secret is fast to check, and a long one may be short once it is decoded: neither tells who is registered.
+    #[test]
+    // req: SE-002
+    fn nothing_but_the_right_secret_is_cheaper() {
+        let (server, calls) = counting([chosen("chosen", "the chosen secret"), registered("generated", json!({}))]);
+        let cost = |sent: &Sent| {
+            let before = calls.load(Ordering::SeqCst);
+            assert_refused(&server, sent, "wrong");
+            calls.load(Ordering::SeqCst) - before
+        };
+        for secret in ["wrong".to_owned(), String::new(), "%61".repeat(400), "%61".repeat(1024)] {
+            for id in ["chosen", "generated", "nobody"] {
+                assert_eq!(cost(&Sent::form(BODY).basic(id, &secret)), 1, "{id} {}", secret.len());
+            }
+        }
+        for id in ["chosen", "generated", "nobody"] {
+            assert_eq!(cost(&Sent::form(BODY).basic(id, &"%61".repeat(1025))), 0, "{id}: too long in every reading");
+        }
     }
 
     #[test]

@@ -415,3 +415,25 @@ fn a_bad_resource_shows_after_authentication_and_permission() {
     assert_eq!(token(&server, &bad.clone().basic("c", "wrong")).outcome(), (401, "invalid_client".into()));
     assert_eq!(token(&server, &bad.basic("c", "a long secret")).outcome(), (400, "unauthorized_client".into()));
 }
+
+#[test]
+// req: RS-006, RS-010
+fn a_default_of_the_server_gives_no_client_what_it_may_not_ask_for() {
+    let (a, b) = ("https://a.example.com", "https://b.example.com");
+    let config = config(json!({ "resources": [a, b], "default_resources": [b, a] }));
+    let client = |id: &str, resources: Value| {
+        client(json!({
+            "client_id": id, "client_secret": "a secret", "scope": "write", "grant_types": ["client_credentials"],
+            "token_endpoint_auth_method": "client_secret_post", "resources": resources,
+        }))
+    };
+    let clients = [client("free", Value::Null), client("of-a", json!([a])), client("of-none", json!([]))];
+    let server = server(config, clients);
+    for (id, audience) in [("free", json!([b, a])), ("of-a", json!(a)), ("of-none", Value::Null)] {
+        let credentials = format!("client_id={id}&client_secret=a+secret");
+        let granted = token(&server, &Sent::form(format!("grant_type=client_credentials&scope=write&{credentials}")));
+        assert_eq!(granted.status, 200, "{id}");
+        let told = introspect(&server, &Sent::form(format!("token={}&{credentials}", granted.text("access_token"))));
+        assert_eq!(told.json()["aud"], audience, "{id}");
+    }
+}

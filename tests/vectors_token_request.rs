@@ -107,7 +107,7 @@ fn check_refused(name: &str, expect: &Value, server: &Server, error: TokenError)
 fn check_granted(name: &str, expect: &Value, server: &Server, secret: &str, granted: &TokenResponse) {
     let answer = Answer {
         status: granted.status(),
-        headers: granted.headers().map(|(field, value)| (field.into(), value.into())).into(),
+        headers: granted.headers().map(|(field, value)| (field.into(), value.into())).collect(),
         body: granted.body(),
     };
     assert_eq!(expect["status"], answer.status, "{name}");

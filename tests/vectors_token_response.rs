@@ -73,7 +73,7 @@ fn issued() {
         let granted = run(server.issue(client, grant)).unwrap();
 
         assert_eq!(expect["status"], granted.status(), "{name}");
-        let headers = granted.headers().map(|(field, value)| (field.to_owned(), value.to_owned())).into();
+        let headers = granted.headers().map(|(field, value)| (field.to_owned(), value.into_owned())).collect();
         let answer = Answer { status: granted.status(), headers, body: granted.body() };
         check_headers(name, &expect["headers"], &answer);
         assert_eq!(answer.json(), expect["body"], "{name}: exactly these members");
@@ -161,7 +161,7 @@ fn refusals(code: &str) -> Vec<Answer> {
         }
         "temporarily_unavailable" => {
             let clients = || [my_client()].into_iter().collect::<MemoryClientStore>();
-            let full = MemoryTokenStore::with_capacity(Capacity { tokens: 0, one_time: 0 });
+            let full = MemoryTokenStore::with_capacity(Capacity::default().with_tokens(0).with_one_time(0));
             vec![
                 token_of(&AuthorizationServer::new(config(json!({})), clients(), Down).unwrap(), &ask("scope=write")),
                 token_of(&AuthorizationServer::new(config(json!({})), clients(), full).unwrap(), &ask("scope=write")),

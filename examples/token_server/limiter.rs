@@ -1,12 +1,12 @@
-//! A limit on failed authentications: by client and by source, off unless configured.
+//! A limit on failed authentications: of a client from one source, and of a source; off unless configured.
 //!
-//! Counts failures alone and looks before it counts, so that a busy client with the right secret never meets it. Built
-//! on the server's events; the crate itself locks nobody out, since a lockout lets a stranger shut a client out.
+//! Counts failures alone. A client meets it only where somebody at its own address has guessed too often: a stranger
+//! elsewhere cannot shut it out. Built on the server's events; the crate itself locks nobody out.
 
 use client_credentials::{ErrorCode, Event, Outcome, Reason};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ const MAX_KEYS: usize = 100_000;
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Failures of one client_id in a window.
+    /// Failures of one client_id from one source in a window.
     #[serde(default = "ten")]
     failures_per_client: NonZeroU32,
-    /// Failures from one address in a window.
+    /// Failures from one source in a window; a source is an IPv4 address or the first half of an IPv6 one.
     #[serde(default = "hundred")]
     failures_per_source: NonZeroU32,
     /// Seconds.
@@ -53,7 +53,7 @@ impl Limits {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
-    Client(String, String),
+    Client(String, IpAddr, String),
     Source(String, IpAddr),
 }
 
@@ -83,14 +83,15 @@ impl Limiter {
         let issuer = event.issuer.to_owned();
         // No client has a longer id, so there is nothing to protect and nothing to remember.
         let claimed = event.client_id.filter(|claimed| claimed.as_raw().len() <= 255);
-        let client = claimed.map(|claimed| Key::Client(issuer.clone(), claimed.as_raw().to_owned()));
-        let source = event.peer.map(|peer| Key::Source(issuer, peer));
+        let Some(peer) = event.peer.map(source_of) else { return };
+        let client = claimed.map(|claimed| Key::Client(issuer.clone(), peer, claimed.as_raw().to_owned()));
+        let source = Key::Source(issuer, peer);
         let (now, window) = (Instant::now(), limits.window());
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= MAX_KEYS {
             windows.retain(|_, (start, _)| now.duration_since(*start) < window);
         }
-        for key in client.into_iter().chain(source) {
+        for key in client.into_iter().chain([source]) {
             if windows.len() < MAX_KEYS || windows.contains_key(&key) {
                 let (start, failures) = windows.entry(key).or_insert((now, 0));
                 if now.duration_since(*start) >= window {
@@ -104,9 +105,9 @@ impl Limiter {
     /// Seconds to wait, where the client or the source has failed too often.
     pub(crate) fn wait(&self, issuer: &str, client_id: Option<&str>, peer: IpAddr) -> Option<u64> {
         let limits = self.limits.get(issuer)?;
-        let window = limits.window();
+        let (window, peer) = (limits.window(), source_of(peer));
         let client =
-            client_id.map(|id| (Key::Client(issuer.to_owned(), id.to_owned()), limits.failures_per_client.get()));
+            client_id.map(|id| (Key::Client(issuer.to_owned(), peer, id.to_owned()), limits.failures_per_client.get()));
         let source = (Key::Source(issuer.to_owned(), peer), limits.failures_per_source.get());
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         client
@@ -118,5 +119,13 @@ impl Limiter {
                 Some(left.as_secs() + 1)
             })
             .max()
+    }
+}
+
+/// What is counted as one source: whoever has an IPv6 address has the lower half of it to choose from.
+fn source_of(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
     }
 }

@@ -18,7 +18,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use clap::Parser;
 use client_credentials::{
-    Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, SystemClock, TokenRequest, http::respond,
+    Claimed, Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, SystemClock, TokenRequest, http::respond,
 };
 use http_body_util::BodyExt;
 use limiter::Limiter;
@@ -271,7 +271,8 @@ fn wait(app: &App, request: &Request<Vec<u8>>, peer: SocketAddr) -> Option<(Stri
         .ok()
         .flatten();
     let seconds = app.limiter.wait(issuer, client_id.as_deref(), peer.ip())?;
-    Some((format!("issuer={issuer} client_id={:?}", client_id.unwrap_or_default()), seconds))
+    let client_id = client_id.unwrap_or_default();
+    Some((format!("issuer={issuer} client_id=\"{}\"", Claimed::new(&client_id)), seconds))
 }
 
 /// The request's target without the path of the issuer, for those who call the endpoints by the metadata.

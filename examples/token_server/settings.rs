@@ -2,7 +2,7 @@
 
 use crate::limiter::Limits;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
-use client_credentials::{AuthorizationServer, Client, Config, Event, Realms, VerifierKind};
+use client_credentials::{AuthorizationServer, Client, Config, Event, Realms, VerifierKind, check_realm_path};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -129,7 +129,14 @@ impl Settings {
         let mut server = |path: Option<&str>, own: &Map<String, Value>, faults: &mut Vec<String>| {
             let prefix = path.map(|path| format!("realms.{path:?}.")).unwrap_or_default();
             let config = self.config(path, own, origin, &prefix, faults);
-            let clients = read_clients(own.get("clients"), &config, &prefix, faults, &mut warnings);
+            let clients = read_clients(own.get("clients"), &prefix, faults);
+            let is_set = [own, &self.root].iter().any(|table| table.contains_key("unknown_client_work"));
+            let config = if is_set { config } else { with_unknown_client_work(config, &clients) };
+            for client in &clients {
+                let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
+                faults.extend(client.validate(&config).iter().map(|fault| format!("{name}.{fault}")));
+                warnings.extend(client.warnings().iter().map(|warning| format!("{name}.{warning}")));
+            }
             let inherited = own.get("rate_limit").or_else(|| self.root.get("rate_limit"));
             if let Some(limit) = inherited {
                 match serde_json::from_value(limit.clone()) {
@@ -137,8 +144,6 @@ impl Settings {
                     Err(error) => faults.push(format!("{prefix}rate_limit: {}", without_value(&error))),
                 }
             }
-            let is_set = [own, &self.root].iter().any(|table| table.contains_key("unknown_client_work"));
-            let config = if is_set { config } else { with_unknown_client_work(config, &clients) };
             let clients = clients.into_iter().collect::<MemoryClientStore>();
             match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
                 Ok(server) => Some(offloaded(server).on_event(observer.clone())),
@@ -153,7 +158,7 @@ impl Settings {
         };
         let mut servers = server(None, &self.root, &mut faults).map(Realms::new);
         for (path, own) in &self.realms {
-            faults.extend(Servers::check_path(path).err().map(|fault| fault.to_string()));
+            faults.extend(check_realm_path(path).err().map(|fault| fault.to_string()));
             let Some(realm) = server(Some(path), own, &mut faults) else { continue };
             servers = servers.and_then(|servers| match servers.with_realm(path, realm) {
                 Ok(servers) => Some(servers),
@@ -198,7 +203,7 @@ impl Settings {
                     Err(problem) => faults.push(format!("{prefix}{key}: {problem}")),
                 }
             } else if LATER.contains(&key.as_str()) {
-                faults.push(format!("{prefix}{key}: needs a feature that this build has not"));
+                faults.push(format!("{prefix}{key}: needs a feature that this build lacks"));
             } else if !known && !only_at_the_top.contains(&key.as_str()) {
                 faults.push(format!("{prefix}{}: is not a known key", key.escape_debug()));
             }
@@ -223,13 +228,7 @@ fn without_value(error: &serde_json::Error) -> String {
     }
 }
 
-fn read_clients(
-    list: Option<&Value>,
-    config: &Config,
-    prefix: &str,
-    faults: &mut Vec<String>,
-    warnings: &mut Vec<String>,
-) -> Vec<Client> {
+fn read_clients(list: Option<&Value>, prefix: &str, faults: &mut Vec<String>) -> Vec<Client> {
     let list = match list {
         None => return Vec::new(),
         Some(Value::Array(list)) => list,
@@ -244,8 +243,6 @@ fn read_clients(
             Err(error) => faults.push(format!("{prefix}clients[{at}]: {}", without_value(&error))),
             Ok(client) => {
                 let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
-                faults.extend(client.validate(config).iter().map(|fault| format!("{name}.{fault}")));
-                warnings.extend(client.warnings().iter().map(|warning| format!("{name}.{warning}")));
                 if clients.iter().any(|other| other.client_id == client.client_id) {
                     faults.push(format!("{name}.client_id: two clients of one realm have it"));
                 }

@@ -19,5 +19,5 @@ fuzz_target!(|data: &[u8]| {
         found.map(|(_, value)| value.as_str()).collect()
     };
     assert_eq!(request.scope(), values("scope").first().copied());
-    assert_eq!(request.resource(), values("resource"));
+    assert_eq!(request.resource().collect::<Vec<_>>(), values("resource"));
 });

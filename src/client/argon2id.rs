@@ -109,7 +109,8 @@ impl SlowVerifier {
     }
 
     fn digest(&self, phc: &str, secret: &str) -> [u8; 32] {
-        // The lengths part the two texts, and the key makes the digest useless to anybody who reads this memory.
+        // Of fixed length first, so that the two texts cannot be mistaken for others; keyed, so that a digest that leaks
+        // without the key says nothing about the secret.
         let keyed = self.key.iter().fold(Sha256::new(), |hash, word| hash.chain_update(word.to_le_bytes()));
         keyed.chain_update(Sha256::digest(phc)).chain_update(secret).finalize().into()
     }

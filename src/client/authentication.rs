@@ -3,7 +3,8 @@
 //! Every failure is the same answer, and an unknown client costs the work of a known one: the same look-up, and one
 //! verification against a verifier that nothing matches.
 
-use super::{AuthenticationMethod, Client, ClientId, ClientStore, RegisteredSecret, secret};
+use super::secret::{self, MAX_SECRET_OCTETS};
+use super::{AuthenticationMethod, Client, ClientId, ClientStore, RegisteredSecret};
 use crate::audit::{Claimed, Endpoint, Event, Outcome};
 use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
@@ -59,7 +60,7 @@ impl AuthenticatedClient {
         Event {
             issuer,
             endpoint: self.endpoint,
-            client_id: Some(Claimed(self.client.client_id.as_str())),
+            client_id: Some(Claimed::new(self.client.client_id.as_str())),
             method: Some(&self.method),
             secret_id: self.secret_id(),
             peer: self.peer,
@@ -85,7 +86,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     ///
     /// # Errors
     /// `invalid_client` (401 with a challenge) whatever failed; `invalid_request` (400) for a Basic header whose escapes
-    /// cannot be decoded; `temporarily_unavailable` (503) when the client store fails. An event tells the reason.
+    /// cannot be decoded; `temporarily_unavailable` (503) when the client store fails, or too many slow hashes run already.
+    /// An event tells the reason.
     ///
     /// RFC 6749 §2.3, §3.2.1.
     pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<AuthenticatedClient, TokenError> {
@@ -102,30 +104,38 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
 
     /// Takes the embedder's word for who the client is: the entry for an authentication of its own.
     ///
-    /// The registration must be usable: neither disabled nor faulty. `once` are values, with their ends, that bought this
-    /// request and may buy no other, such as the identifier of a voucher: they are committed with the token, and a
-    /// second use is refused there.
+    /// The registration must be usable: neither disabled, nor faulty, nor that of a public client
+    /// (`token_endpoint_auth_method` is `none`). A client that authenticates in no other way is registered for `custom`.
+    ///
+    /// `once` are values, with their ends, that bought this request and may buy no other, such as the identifier of a
+    /// voucher: they are committed with the token, and a second use before their ends is refused there. An end is rounded up to a
+    /// full second, and must lie ahead: leave room for the skew that you accept.
     ///
     /// # Errors
-    /// `invalid_client` (401) when the registration cannot be used.
+    /// `invalid_client` (401) when the registration cannot be used, or a value's end has come.
     pub fn vouch_for(
         &self,
         client: Arc<Client>,
-        once: impl IntoIterator<Item = (impl AsRef<str>, Timestamp)>,
+        once: &[(&str, Timestamp)],
     ) -> Result<AuthenticatedClient, TokenError> {
         let at = self.clock.now();
-        let usable = if client.disabled { Err(Reason::DisabledClient) } else { self.check_registration(&client) };
-        if let Err(reason) = usable {
+        let unusable = match &*client {
+            client if client.disabled => Some(Reason::DisabledClient),
+            client if client.is_public() => Some(Reason::MethodNotRegistered(AuthenticationMethod::Custom)),
+            _ if once.iter().any(|(_, end)| *end <= at) => Some(Reason::OneTimeValueExpired),
+            client => self.check_registration(client).err(),
+        };
+        if let Some(reason) = unusable {
             let error = TokenError::new(reason, Some(&self.challenge));
             self.report(Endpoint::Token, Some(client.client_id.as_str()), None, &error);
             return Err(error);
         }
-        let one_time = once.into_iter().map(|(value, end)| Record {
-            key: self.keys.one_time(&client.client_id, value.as_ref()),
-            expires_at: end,
+        let record = |(value, end): &(&str, Timestamp)| Record {
+            key: self.keys.one_time(&client.client_id, value),
+            expires_at: end.rounded_up(),
             value: RecordValue::OneTime,
-        });
-        let one_time = one_time.collect();
+        };
+        let one_time = once.iter().map(record).collect();
         let found = Found { client, method: AuthenticationMethod::Custom, secret: None };
         Ok(self.authenticated(found, at, Endpoint::Token, None, one_time))
     }
@@ -138,6 +148,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             Mechanism::Assertion => return Err(Reason::MethodNotEnabled(AuthenticationMethod::PrivateKeyJwt)),
             Mechanism::Certificate => return Err(Reason::MethodNotEnabled(AuthenticationMethod::TlsClientAuth)),
             Mechanism::Post { client_id, client_secret } => {
+                check_length(client_secret.expose())?;
                 let client = self.find(client_id).await?;
                 self.check_secret(client, AuthenticationMethod::ClientSecretPost, client_secret.expose(), at).await?
             }
@@ -147,19 +158,19 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 match basic.decoded() {
                     Some(decoded) if !named(decoded.0) && !named(raw.0) => return Err(Reason::ClientIdMismatch),
                     Some(decoded) if decoded == raw => {
+                        check_length(raw.1)?;
                         let client = self.find(raw.0).await?;
                         self.check_secret(client, method, raw.1, at).await?
                     }
-                    // Two readings: the registration says which one is meant.
+                    // Two readings: the registration says which one is meant; nobody's is checked like the RFC's.
                     Some(decoded) => {
+                        check_length(decoded.1)?;
                         let by_decoded = self.find(decoded.0).await?;
                         let by_raw = if decoded.0 == raw.0 { by_decoded.clone() } else { self.find(raw.0).await? };
-                        match by_decoded.filter(|client| !client.reads_basic_raw()) {
-                            Some(client) => self.check_secret(Some(client), method, decoded.1, at).await?,
-                            None => {
-                                let client = by_raw.filter(|client| client.reads_basic_raw());
-                                self.check_secret(client, method, raw.1, at).await?
-                            }
+                        let form_client = by_decoded.filter(|client| !client.reads_basic_raw());
+                        match by_raw.filter(|client| form_client.is_none() && client.reads_basic_raw()) {
+                            Some(raw_client) => self.check_secret(Some(raw_client), method, raw.1, at).await?,
+                            None => self.check_secret(form_client, method, decoded.1, at).await?,
                         }
                     }
                     // Only a raw client can have meant this; whoever fails gets the answer to a malformed header, so that
@@ -199,9 +210,6 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         presented: &str,
         at: Timestamp,
     ) -> Result<Found, Reason> {
-        if presented.len() > secret::MAX_SECRET_OCTETS {
-            return Err(Reason::CredentialsTooLong("client_secret"));
-        }
         let usable = match client {
             None => Err(Reason::UnknownClient),
             Some(client) => self.check_standing(&client, &method).map(|()| client),
@@ -213,6 +221,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let matched = self.matching(secrets, presented).await?;
         let client = usable?;
         match matched.and_then(|place| client.client_secrets.get(place)) {
+            // An empty secret is nobody's, even where its hash is registered (RFC 6749 §2.3.1).
+            _ if presented.is_empty() => Err(Reason::WrongSecret),
             None => Err(Reason::WrongSecret),
             Some(secret) if !secret.stands_at(at) => Err(Reason::ExpiredSecret),
             Some(_) => Ok(Found { client, method, secret: matched }),
@@ -240,7 +250,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     }
 
     /// The place of the secret that matches: every fast verifier is compared, in constant time, with one digest; then the
-    /// slow ones, one after the other.
+    /// slow ones, one after the other. Where nothing matched and nothing slow was tried, the configured kind of work is
+    /// done all the same, so that a client with a fast secret costs what an unknown one costs.
     async fn matching(&self, secrets: &[RegisteredSecret], presented: &str) -> Result<Option<usize>, Reason> {
         let digest = secret::digest(presented);
         let mut matched = None;
@@ -250,11 +261,17 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             }
         }
         #[cfg(feature = "argon2")]
-        for (at, secret) in secrets.iter().enumerate() {
-            if let (None, Some(phc)) = (matched, secret.verifier.slow())
-                && self.slow_verifier.verify(phc, presented).await?
-            {
-                matched = Some(at);
+        {
+            let slow = |secret: &RegisteredSecret| secret.verifier.slow().cloned();
+            let places = secrets.iter().enumerate();
+            let mut tries: Vec<_> = places.filter_map(|(at, secret)| Some((Some(at), slow(secret)?))).collect();
+            if tries.is_empty() {
+                tries.extend(slow(&self.dummy_secret).map(|dummy| (None, dummy)));
+            }
+            for (at, phc) in tries {
+                if matched.is_none() && self.slow_verifier.verify(&phc, presented).await? {
+                    matched = at;
+                }
             }
         }
         Ok(matched)
@@ -271,6 +288,11 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let Found { client, method, secret } = found;
         AuthenticatedClient { client, at, server: self.id, method, secret, endpoint, peer, one_time }
     }
+}
+
+/// A secret that is longer than any registered one is wrong whoever is asked, so it is not looked at (nor cut).
+fn check_length(secret: &str) -> Result<(), Reason> {
+    if secret.len() > MAX_SECRET_OCTETS { Err(Reason::CredentialsTooLong("client_secret")) } else { Ok(()) }
 }
 
 /// A client, and how it was found to be the one.

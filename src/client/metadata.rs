@@ -30,7 +30,7 @@ const INFORMATIONAL: [&str; 12] = [
     "application_type",
 ];
 
-/// Members that tighten security, and what they need that this build has not.
+/// Members that decide something which this build cannot: ignored, they would make a client weaker than it was meant.
 const SECURITY: [&str; 14] = [
     "jwks",
     "jwks_uri",
@@ -172,12 +172,7 @@ impl Members {
         match self.take("token_endpoint_auth_method") {
             None => vec![AuthenticationMethod::ClientSecretBasic],
             Some(OneOrSeveral::One(method)) => vec![method],
-            Some(OneOrSeveral::Several(methods)) => {
-                if methods.is_empty() {
-                    self.faults.push(Fault::new("token_endpoint_auth_method", "must name a method"));
-                }
-                methods
-            }
+            Some(OneOrSeveral::Several(methods)) => methods,
         }
     }
 
@@ -204,7 +199,7 @@ impl Members {
             if SECURITY.contains(&name) {
                 let off = value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty);
                 if !off {
-                    self.faults.push(Fault::new(key, "needs a feature that this build has not"));
+                    self.faults.push(Fault::new(key, "needs a feature that this build lacks"));
                 }
             } else {
                 self.faults.push(Fault::new(key, "is not a known member"));
@@ -278,7 +273,7 @@ struct Written<'a> {
     client_name: &'a Option<String>,
     #[serde(skip_serializing_if = "<[RegisteredSecret]>::is_empty")]
     client_secrets: &'a [RegisteredSecret],
-    token_endpoint_auth_method: &'a [AuthenticationMethod],
+    token_endpoint_auth_method: OneOrSeveral<'a>,
     grant_types: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: &'a Option<Scope>,
@@ -301,6 +296,14 @@ struct Written<'a> {
     basic_encoding: BasicEncoding,
 }
 
+/// One method is written as RFC 7591 has it; a list is our extension.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OneOrSeveral<'a> {
+    One(&'a AuthenticationMethod),
+    Several(&'a [AuthenticationMethod]),
+}
+
 impl Serialize for Client {
     /// Writes what [`Deserialize`] reads; secrets as their hashes. A faulty client is refused: what it meant is not known.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -311,7 +314,10 @@ impl Serialize for Client {
             client_id: &self.client_id,
             client_name: &self.client_name,
             client_secrets: &self.client_secrets,
-            token_endpoint_auth_method: &self.token_endpoint_auth_method,
+            token_endpoint_auth_method: match self.token_endpoint_auth_method.as_slice() {
+                [one] => OneOrSeveral::One(one),
+                several => OneOrSeveral::Several(several),
+            },
             grant_types: &self.grant_types,
             scope: &self.scope,
             default_scope: &self.default_scope,

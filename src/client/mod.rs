@@ -72,6 +72,13 @@ impl ClientId {
     }
 }
 
+impl std::str::FromStr for ClientId {
+    type Err = InvalidClientId;
+    fn from_str(text: &str) -> Result<Self, InvalidClientId> {
+        Self::new(text)
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -114,7 +121,8 @@ pub enum AuthenticationMethod {
     SelfSignedTlsClientAuth,
     /// No authentication: a public client, which never gets this grant (RFC 6749 §4.4).
     None,
-    /// The embedder authenticated the client by means of its own.
+    /// The embedder authenticates the client by means of its own
+    /// ([`vouch_for`](crate::AuthorizationServer::vouch_for)); no request is enough. A name of this crate's, `custom`.
     Custom,
     /// A value that this crate does not know; a fault in a registration.
     Other(String),
@@ -124,7 +132,7 @@ impl AuthenticationMethod {
     /// The methods of this build that a server can enable.
     pub(crate) const AVAILABLE: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
 
-    const REGISTERED: [(&'static str, Self); 7] = [
+    const NAMES: [(&'static str, Self); 8] = [
         ("client_secret_basic", Self::ClientSecretBasic),
         ("client_secret_post", Self::ClientSecretPost),
         ("client_secret_jwt", Self::ClientSecretJwt),
@@ -132,14 +140,14 @@ impl AuthenticationMethod {
         ("tls_client_auth", Self::TlsClientAuth),
         ("self_signed_tls_client_auth", Self::SelfSignedTlsClientAuth),
         ("none", Self::None),
+        ("custom", Self::Custom),
     ];
 
-    /// The registered name, for example `client_secret_basic`; `custom` for an embedder's own.
+    /// The name in registrations, for example `client_secret_basic`.
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Custom => "custom",
             Self::Other(text) => text,
-            known => Self::REGISTERED.iter().find(|(_, method)| method == known).map_or("", |(name, _)| name),
+            known => Self::NAMES.iter().find(|(_, method)| method == known).map_or("", |(name, _)| name),
         }
     }
 
@@ -150,7 +158,7 @@ impl AuthenticationMethod {
 
 impl From<&str> for AuthenticationMethod {
     fn from(name: &str) -> Self {
-        let known = Self::REGISTERED.into_iter().find(|(known, _)| *known == name);
+        let known = Self::NAMES.into_iter().find(|(known, _)| *known == name);
         known.map_or_else(|| Self::Other(name.to_owned()), |(_, method)| method)
     }
 }
@@ -181,7 +189,8 @@ pub enum BasicEncoding {
     /// Each form-encoded first, as RFC 6749 §2.3.1 demands.
     #[default]
     Form,
-    /// As they are: what some client libraries send.
+    /// As they are: what some client libraries send. Where the header could also be read as another client's that is
+    /// registered for `form`, it is that client's.
     Raw,
 }
 
@@ -209,12 +218,20 @@ impl Fault {
 impl std::error::Error for Fault {}
 
 impl fmt::Display for Fault {
-    /// Writes `key: problem` with control characters escaped.
+    /// Writes `key: problem` on one line: what cannot be printed is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let escaped = |text: &str| -> String {
-            text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
-        };
-        write!(f, "{}: {}", escaped(&self.key), escaped(&self.problem))
+        for (at, text) in [&self.key, &self.problem].into_iter().enumerate() {
+            if at > 0 {
+                f.write_str(": ")?;
+            }
+            for character in text.chars() {
+                match character {
+                    ' '..='~' => write!(f, "{character}")?,
+                    other => write!(f, "{}", other.escape_debug())?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -334,9 +351,18 @@ impl Client {
         }
     }
 
-    /// Lists what is wrong with this registration on a server of that configuration; empty when it can be used.
+    /// Lists what is wrong with this registration on a server of that configuration; empty when nothing is.
+    ///
+    /// A `scope` or `resources` entry that the server does not offer is not wrong: it is just never granted.
     pub fn validate(&self, config: &Config) -> Vec<Fault> {
         let mut faults = self.faults(&config.enabled_methods());
+        let mut kinds = self.client_secrets.iter().map(|secret| secret.verifier.kind());
+        if kinds.any(|kind| kind != VerifierKind::Sha256 && kind != config.unknown_client_work) {
+            faults.push(Fault::new(
+                "client_secrets",
+                "a slow hash needs unknown_client_work = \"argon2id\" on the server, or time tells who is registered",
+            ));
+        }
         if self.resources.as_ref().is_some_and(|list| !list.iter().all(uri::is_absolute)) {
             faults.push(Fault::new("resources", "each must be an absolute URI without fragment"));
         }
@@ -358,6 +384,11 @@ impl Client {
         &self.warnings
     }
 
+    /// Whether the client cannot authenticate at all (RFC 6749 §2.1).
+    pub(crate) fn is_public(&self) -> bool {
+        self.token_endpoint_auth_method == [AuthenticationMethod::None]
+    }
+
     /// Whether the client may use the grant `client_credentials`.
     pub(crate) fn may_use_grant(&self) -> bool {
         self.grant_types.iter().any(|grant| grant == "client_credentials")
@@ -374,19 +405,20 @@ impl Client {
     pub(crate) fn faults(&self, enabled: &[AuthenticationMethod]) -> Vec<Fault> {
         let mut faults = self.faults.clone();
         let methods = &self.token_endpoint_auth_method;
+        let mut fault = |problem: String| faults.push(Fault::new("token_endpoint_auth_method", problem));
         for method in methods {
-            if let AuthenticationMethod::Other(_) | AuthenticationMethod::Custom = method {
-                faults.push(Fault::new("token_endpoint_auth_method", format!("{method} is not a known method")));
-            } else if *method != AuthenticationMethod::None && !AuthenticationMethod::AVAILABLE.contains(method) {
-                faults.push(Fault::new("token_endpoint_auth_method", format!("{method} is not in this build")));
+            match method {
+                AuthenticationMethod::Other(_) => fault(format!("{method} is not a known method")),
+                AuthenticationMethod::None if methods.len() > 1 => fault("none stands alone or not at all".to_owned()),
+                AuthenticationMethod::None | AuthenticationMethod::Custom => {}
+                method if AuthenticationMethod::AVAILABLE.contains(method) => {}
+                method => fault(format!("{method} is not in this build")),
             }
         }
-        let public = methods.iter().all(|method| *method == AuthenticationMethod::None);
-        if !public && !methods.iter().any(|method| enabled.contains(method)) {
-            faults.push(Fault::new(
-                "token_endpoint_auth_method",
-                "none of the client's methods is enabled on the server",
-            ));
+        let usable =
+            |method: &AuthenticationMethod| *method == AuthenticationMethod::Custom || enabled.contains(method);
+        if !self.is_public() && !methods.iter().any(usable) {
+            fault("none of the client's methods is enabled on the server".to_owned());
         }
         if self.client_secrets.is_empty() && methods.iter().any(AuthenticationMethod::needs_secret) {
             faults

@@ -24,10 +24,19 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Octets of a secret, at most: a longer one is an error where it is registered, and wrong where it is presented.
+/// Octets of a secret, at most: a longer one is a fault in a registration, and wrong where it is presented.
 pub(crate) const MAX_SECRET_OCTETS: usize = 1024;
 
 /// A secret in clear, as it is handed to an operator. Debug is redacted, the memory is wiped on drop.
+///
+/// There is no `==` on it: secrets are compared by their digests, in constant time.
+///
+/// ```compile_fail,E0369
+/// # // req: SE-001
+/// use client_credentials::{ClientSecret, SystemRandom};
+/// let (one, other) = (ClientSecret::generate(&SystemRandom).unwrap(), ClientSecret::generate(&SystemRandom).unwrap());
+/// let same = one == other;
+/// ```
 #[derive(Clone)]
 pub struct ClientSecret(Zeroizing<String>);
 
@@ -58,7 +67,7 @@ impl fmt::Debug for ClientSecret {
 ///
 /// Several may stand at once; a success event names the one that was used, so that the old one can be retired when it
 /// no longer appears.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RegisteredSecret {
     /// What events call it; nothing secret.
@@ -67,7 +76,7 @@ pub struct RegisteredSecret {
     #[serde(rename = "hash")]
     pub verifier: SecretVerifier,
     /// From this moment on it is refused; `None`: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -119,6 +128,15 @@ impl SecretVerifier {
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "argon2")))]
     pub fn argon2id(secret: &str, random: &dyn RandomSource) -> Result<Self, RandomError> {
         argon2id::hash(secret, random).map(|phc| Self(Kind::Argon2id(phc)))
+    }
+
+    /// The text form, for a store to keep: no secret, but nothing for a log either.
+    pub fn to_text(&self) -> String {
+        match &self.0 {
+            Kind::Sha256(digest) => format!("sha256:{}", URL_SAFE_NO_PAD.encode(digest)),
+            #[cfg(feature = "argon2")]
+            Kind::Argon2id(phc) => phc.to_string(),
+        }
     }
 
     /// What checking it costs.
@@ -209,11 +227,7 @@ impl fmt::Debug for SecretVerifier {
 impl Serialize for SecretVerifier {
     /// Writes the text form.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Kind::Sha256(digest) => serializer.collect_str(&format_args!("sha256:{}", URL_SAFE_NO_PAD.encode(digest))),
-            #[cfg(feature = "argon2")]
-            Kind::Argon2id(phc) => serializer.serialize_str(phc),
-        }
+        serializer.serialize_str(&self.to_text())
     }
 }
 
@@ -229,6 +243,33 @@ impl Drop for SecretVerifier {
             Kind::Sha256(digest) => digest.zeroize(),
             #[cfg(feature = "argon2")]
             Kind::Argon2id(_) => {} // shared, salted and slow to attack
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::ZeroizeOnDrop;
+
+    /// What holds a secret in clear is of a type that wipes itself.
+    #[test]
+    // req: SE-009
+    fn secrets_are_wiped() {
+        fn wiped(_: &impl ZeroizeOnDrop) {}
+        wiped(&ClientSecret::generate(&crate::SystemRandom).unwrap().0);
+        wiped(&crate::token::AccessToken::from("token").0);
+    }
+
+    #[test]
+    // req: SE-001, CA-047
+    fn a_digest_matches_itself_alone() {
+        let (own, other) = (SecretVerifier::sha256("secret"), SecretVerifier::sha256("Secret"));
+        assert!(own.matches_digest(&digest("secret")) && !other.matches_digest(&digest("secret")));
+        for octet in 0..32 {
+            let mut near = digest("secret");
+            near[octet] ^= 1;
+            assert!(!own.matches_digest(&near), "octet {octet}");
         }
     }
 }

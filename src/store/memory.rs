@@ -6,9 +6,8 @@ use crate::clock::Timestamp;
 use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenRecord, TokenStore};
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{Future, ready};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -67,8 +66,8 @@ impl<I: Into<Arc<Client>>> FromIterator<I> for MemoryClientStore {
 }
 
 impl ClientStore for MemoryClientStore {
-    fn client(&self, client_id: &str) -> impl Future<Output = Result<Option<Arc<Client>>, StoreError>> + Send {
-        ready(Ok(self.get(client_id)))
+    async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        Ok(self.get(client_id))
     }
 }
 
@@ -80,6 +79,8 @@ impl fmt::Debug for MemoryClientStore {
 
 /// Shards, so many that growing one never takes long and two threads rarely meet.
 const SHARDS: usize = 2048;
+/// Records that one insert looks at for expired ones when the store is full.
+const LOOKED_AT_WHEN_FULL: usize = 16 * 1024;
 
 /// Tokens and one-time values in memory; gone with the process.
 ///
@@ -91,7 +92,7 @@ const SHARDS: usize = 2048;
 /// ```
 /// use client_credentials::store::{Capacity, MemoryTokenStore};
 ///
-/// let tokens = MemoryTokenStore::with_capacity(Capacity { tokens: 50_000, ..Capacity::default() });
+/// let tokens = MemoryTokenStore::with_capacity(Capacity::default().with_tokens(50_000));
 /// assert!(tokens.is_empty());
 /// ```
 pub struct MemoryTokenStore {
@@ -101,7 +102,7 @@ pub struct MemoryTokenStore {
     capacity: Capacity,
     tokens: AtomicUsize,
     one_time: AtomicUsize,
-    swept_at: AtomicU64,
+    next_swept: AtomicUsize,
 }
 
 /// One map and its lock, in one cache line.
@@ -129,13 +130,28 @@ impl Entry {
     }
 }
 
-/// How many live records a [`MemoryTokenStore`] holds at most.
+/// How many live records a [`MemoryTokenStore`] holds at most, all clients and realms together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capacity {
     /// Access tokens; 10 million by default.
     pub tokens: usize,
     /// One-time values; 1 million by default.
     pub one_time: usize,
+}
+
+impl Capacity {
+    /// The same with room for so many tokens.
+    #[must_use]
+    pub const fn with_tokens(self, tokens: usize) -> Self {
+        Self { tokens, ..self }
+    }
+
+    /// The same with room for so many one-time values.
+    #[must_use]
+    pub const fn with_one_time(self, one_time: usize) -> Self {
+        Self { one_time, ..self }
+    }
 }
 
 impl Default for Capacity {
@@ -160,7 +176,7 @@ impl MemoryTokenStore {
             capacity,
             tokens: AtomicUsize::new(0),
             one_time: AtomicUsize::new(0),
-            swept_at: AtomicU64::new(0),
+            next_swept: AtomicUsize::new(0),
         }
     }
 
@@ -211,12 +227,17 @@ impl MemoryTokenStore {
         if self.take_places(records) {
             return Ok(());
         }
-        // Full: perhaps of records that are past. Looking at all of them is worth it once a second, no more.
-        let second = now.as_secs();
-        if self.swept_at.swap(second, Ordering::Relaxed) != second
-            && self.remove_expired(now) > 0
-            && self.take_places(records)
-        {
+        // Full: perhaps of records that are past. So many records are looked at, the next ones by the next who comes here:
+        // a small store as a whole, a large one bit by bit, so that nobody waits for a walk through millions.
+        let mut looked_at = 0;
+        for _ in 0..SHARDS {
+            let next = self.next_swept.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            let Some(shard) = self.shards.get(next).filter(|_| looked_at < LOOKED_AT_WHEN_FULL) else { break };
+            let mut shard = lock(shard);
+            looked_at += shard.len();
+            self.sweep(&mut shard, now);
+        }
+        if self.take_places(records) {
             return Ok(());
         }
         let one_time = records.iter().any(is_one_time);
@@ -348,14 +369,14 @@ impl Default for MemoryTokenStore {
 }
 
 impl TokenStore for MemoryTokenStore {
-    fn insert(&self, records: &[Record], now: Timestamp) -> impl Future<Output = Result<Inserted, StoreError>> + Send {
-        ready(self.insert_now(records, now))
+    async fn insert(&self, records: &[Record], now: Timestamp) -> Result<Inserted, StoreError> {
+        self.insert_now(records, now)
     }
-    fn get(&self, key: &RecordKey) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
-        ready(Ok(self.get_now(key)))
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        Ok(self.get_now(key))
     }
-    fn remove(&self, key: &RecordKey) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        ready(Ok(self.remove_now(key)))
+    async fn remove(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        Ok(self.remove_now(key))
     }
 }
 
@@ -377,18 +398,18 @@ impl Recent {
 
     /// A record that says the same but for the moment of issue.
     fn share(&self, token: &TokenRecord) -> Arc<TokenRecord> {
-        let of_its_own =
-            token.confirmation.is_some() || token.authorization_details.is_some() || !token.claims.is_empty();
-        // The address of the id is as good as a hash of it: one registration, one address.
-        let place = (token.client_id.as_str().as_ptr() as usize >> 4) ^ token.scope.as_str().len();
+        // Named one by one, so that a new member cannot be forgotten here.
+        let TokenRecord { client_id, scope, audience, issued_at: _, confirmation, authorization_details, claims } =
+            token;
+        let of_its_own = confirmation.is_some() || authorization_details.is_some() || !claims.is_empty();
+        // A registration that is shared has one address: as good as a hash of the text, and at worst a miss.
+        let place = (client_id.as_str().as_ptr() as usize >> 4) ^ scope.as_str().len();
         let place = self.0.get(place % self.0.len().max(1)).filter(|_| !of_its_own);
         let Some(place) = place else { return Arc::new(token.clone()) };
         let mut recent = place.lock().unwrap_or_else(PoisonError::into_inner);
         match &*recent {
             Some(recent)
-                if recent.client_id == token.client_id
-                    && recent.scope == token.scope
-                    && recent.audience == token.audience =>
+                if recent.client_id == *client_id && recent.scope == *scope && recent.audience == *audience =>
             {
                 Arc::clone(recent)
             }

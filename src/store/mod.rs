@@ -19,7 +19,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// A store could not do what it was asked; the server answers 503 with `Retry-After` and has issued nothing.
+/// A store could not do what it was asked; the server answers 503 with `Retry-After` and sends no token.
 ///
 /// `Display` and `source` are those of the store's own error, for the operator alone.
 pub struct StoreError {

@@ -3,7 +3,7 @@
 //! A store of one's own is a map of [`RecordKey`] to [`Record`]; see the example `custom_store`.
 //!
 //! ```
-//! use client_credentials::{AccessToken, Claims, ReservedClaim};
+//! use client_credentials::{AccessToken, Claims, InvalidClaim};
 //!
 //! let token = AccessToken::from("2YotnFZFEjr1zCsicMWpAA");
 //! assert_eq!(format!("{token:?}"), "AccessToken(..)"); // never in a log
@@ -11,7 +11,7 @@
 //! let mut claims = Claims::default();
 //! claims.insert("tenant", "blue")?;
 //! assert!(claims.insert("sub", "somebody else").is_err());
-//! # Ok::<(), ReservedClaim>(())
+//! # Ok::<(), InvalidClaim>(())
 //! ```
 
 pub(crate) mod opaque;
@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 
 /// An access token as the client gets it. Debug is redacted, the memory is wiped on drop.
 #[derive(Clone)]
-pub struct AccessToken(Zeroizing<String>);
+pub struct AccessToken(pub(crate) Zeroizing<String>);
 
 impl AccessToken {
     /// The token itself; handle it like a password.
@@ -83,7 +83,7 @@ pub enum AccessTokenFormat {
 }
 
 /// A SHA-256 thumbprint of a key or a certificate; base64url in JSON.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint([u8; 32]);
 
 impl Thumbprint {
@@ -122,12 +122,12 @@ impl Confirmation {
 
 /// Granted authorization details: a JSON array of objects, each with a `type` (RFC 9396 §2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<Map<String, Value>>")]
 pub struct AuthorizationDetails(
     #[expect(clippy::box_collection, reason = "8 octets in a record that has none")] Box<Vec<Map<String, Value>>>,
 );
 
-/// The value is no array of objects with a text `type`.
+/// The value is no array of objects with a text `type`, or an empty one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("authorization_details are an array of objects, each with a text member `type`")]
 #[non_exhaustive]
@@ -139,13 +139,19 @@ impl AuthorizationDetails {
     /// # Errors
     /// [`InvalidAuthorizationDetails`] when that is no array of objects with a text `type`, or an empty one.
     pub fn new(value: impl Serialize) -> Result<Self, InvalidAuthorizationDetails> {
-        let details: Self =
-            serde_json::to_value(value).and_then(serde_json::from_value).map_err(|_| InvalidAuthorizationDetails)?;
+        let value = serde_json::to_value(value).map_err(|_| InvalidAuthorizationDetails)?;
+        serde_json::from_value(value).map_err(|_| InvalidAuthorizationDetails)
+    }
+}
+
+impl TryFrom<Vec<Map<String, Value>>> for AuthorizationDetails {
+    type Error = InvalidAuthorizationDetails;
+    fn try_from(details: Vec<Map<String, Value>>) -> Result<Self, InvalidAuthorizationDetails> {
         let typed = |object: &Map<String, Value>| object.get("type").is_some_and(Value::is_string);
-        if details.0.is_empty() || !details.0.iter().all(typed) {
+        if details.is_empty() || !details.iter().all(typed) {
             return Err(InvalidAuthorizationDetails);
         }
-        Ok(details)
+        Ok(Self(Box::new(details)))
     }
 }
 
@@ -156,7 +162,8 @@ impl AuthorizationDetails {
 #[serde(transparent)]
 pub struct Claims(Option<Box<Map<String, Value>>>);
 
-/// The names of RFC 7519 §4.1, RFC 7662 §2.2, RFC 9068 §2.2, RFC 7800, RFC 9396 §9 and RFC 8693 §4 that this server speaks for.
+/// The names of RFC 7519 §4.1, RFC 7662 §2.2, RFC 9068 §2.2, RFC 7800 §3.1, RFC 9396 §9, RFC 8693 §4 and RFC 9701 §5, which
+/// the server speaks for; and `error`, by which clients tell a refusal.
 const RESERVED: [&str; 21] = [
     "iss",
     "sub",
@@ -185,23 +192,37 @@ const RESERVED: [&str; 21] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the claim {0:?} is reserved, or its value is no JSON")]
 #[non_exhaustive]
-pub struct ReservedClaim(pub String);
+pub struct InvalidClaim(pub String);
 
 impl Claims {
     /// Sets one claim, in place of an earlier one of that name.
     ///
     /// # Errors
-    /// [`ReservedClaim`] for a name such as `sub`, `scope` or `cnf`, or a value that serialises to no JSON.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Serialize) -> Result<(), ReservedClaim> {
+    /// [`InvalidClaim`] for a name such as `sub`, `scope` or `cnf`, or a value that serialises to no JSON.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Serialize) -> Result<(), InvalidClaim> {
         let name = name.into();
-        if RESERVED.contains(&name.as_str()) {
-            return Err(ReservedClaim(name));
-        }
         match serde_json::to_value(value) {
-            Ok(value) => self.0.get_or_insert_default().insert(name, value),
-            Err(_) => return Err(ReservedClaim(name)),
-        };
-        Ok(())
+            Ok(value) if !RESERVED.contains(&name.as_str()) => {
+                self.0.get_or_insert_default().insert(name, value);
+                Ok(())
+            }
+            _ => Err(InvalidClaim(name)),
+        }
+    }
+
+    /// Takes one claim out, and says whether it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.0.as_mut().is_some_and(|claims| claims.remove(name).is_some())
+    }
+
+    /// The value of one claim; `None` where it is not there, or is no `V`.
+    pub fn get<V: de::DeserializeOwned>(&self, name: &str) -> Option<V> {
+        self.iter().find(|(own, _)| *own == name).and_then(|(_, value)| V::deserialize(value).ok())
+    }
+
+    /// The names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(name, _)| name)
     }
 
     /// Whether there is none.
@@ -209,8 +230,7 @@ impl Claims {
         self.0.as_ref().is_none_or(|claims| claims.is_empty())
     }
 
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         // A store may have been written to by somebody else; what is reserved stays reserved.
         let claims = self.0.iter().flat_map(|claims| claims.iter());
         claims.map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| !RESERVED.contains(name))
@@ -234,8 +254,9 @@ impl RecordKey {
         &self.0
     }
 
-    /// The `jti` of an opaque token: half of its key, so that it needs no storage and points at the record.
-    pub(crate) fn jti(&self) -> String {
+    /// The `jti` of an opaque token with this key: its first half in base64url, so that it needs no storage and a log line or an
+    /// introspection answer leads to the record.
+    pub fn jti(&self) -> String {
         let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &self.0;
         URL_SAFE_NO_PAD.encode(half)
     }
@@ -286,6 +307,8 @@ pub(crate) fn decode_digest(text: &str) -> Option<[u8; 32]> {
 }
 
 /// One expiring, write-once record of a [`TokenStore`].
+///
+/// Its serde form is what a database keeps in one column; the format must describe itself, as JSON does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
@@ -295,6 +318,13 @@ pub struct Record {
     pub expires_at: Timestamp,
     /// What it says.
     pub value: RecordValue,
+}
+
+impl Record {
+    /// A record, as a store reads it back.
+    pub fn new(key: RecordKey, expires_at: Timestamp, value: RecordValue) -> Self {
+        Self { key, expires_at, value }
+    }
 }
 
 /// What a [`Record`] stands for.
@@ -330,6 +360,21 @@ pub struct TokenRecord {
     /// Claims of the embedder's own.
     #[serde(default, skip_serializing_if = "Claims::is_empty")]
     pub claims: Claims,
+}
+
+impl TokenRecord {
+    /// A token for nobody in particular, bound to nothing.
+    pub fn new(client_id: ClientId, scope: Scope, issued_at: Timestamp) -> Self {
+        Self {
+            client_id,
+            scope,
+            audience: Audience::default(),
+            issued_at,
+            confirmation: None,
+            authorization_details: None,
+            claims: Claims::default(),
+        }
+    }
 }
 
 /// Where tokens and one-time values are kept: three methods over expiring, write-once records.

@@ -10,6 +10,7 @@ use client_credentials::{
     TokenError, TokenRequest, introspect_token, issue_client_credentials_token, revoke_token,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -142,8 +143,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn granted(headers: [(&'static str, &'static str); 3], body: Vec<u8>) -> Self {
-        Self { status: 200, headers: headers.map(|(name, value)| (name.into(), value.into())).into(), body }
+    fn granted<'a>(headers: impl Iterator<Item = (&'static str, Cow<'a, str>)>, body: Vec<u8>) -> Self {
+        Self { status: 200, headers: headers.map(|(name, value)| (name.into(), value.into())).collect(), body }
     }
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()

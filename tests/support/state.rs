@@ -47,12 +47,11 @@ pub fn server_in(state: &Value) -> Server {
 /// Issues one token by the stages.
 fn issue(server: &Server, token: &Value) -> String {
     let owner = Arc::new(client(json!({
-        "client_id": token["client_id"], "client_secret": "of a stand-in", "grant_types": ["client_credentials"],
+        "client_id": token["client_id"], "token_endpoint_auth_method": "custom", "grant_types": ["client_credentials"],
         "default_scope": "",
     })));
     server.clients().insert(Arc::clone(&owner));
-    let once: [(&str, Timestamp); 0] = [];
-    let owner = server.vouch_for(owner, once).unwrap();
+    let owner = server.vouch_for(owner, &[]).unwrap();
     let asked = Sent::form("grant_type=client_credentials");
     let mut grant = server.authorize(&owner, &TokenRequest::parse(asked.parts()).unwrap()).unwrap();
     grant.lifetime = token["exp"].as_u64().unwrap() - token["iat"].as_u64().unwrap();
