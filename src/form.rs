@@ -57,12 +57,13 @@ impl<'a> Iterator for Pairs<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let start = self.at;
-            let (mut equals, mut end, mut escaped) = (None, self.form.len(), false);
-            for (at, octet) in self.form.iter().enumerate().skip(start) {
+            let rest = self.form.get(start..).filter(|rest| !rest.is_empty())?;
+            let (mut equals, mut length, mut escaped) = (None, rest.len(), false);
+            for (at, octet) in rest.iter().enumerate() {
                 match octet {
                     b'>'.. => {} // letters, most of all: one comparison for each
                     b'&' => {
-                        end = at;
+                        length = at;
                         break;
                     }
                     b'=' if equals.is_none() => equals = Some(at),
@@ -70,13 +71,11 @@ impl<'a> Iterator for Pairs<'a> {
                     _ => {}
                 }
             }
-            if start >= self.form.len() {
-                return None;
-            }
+            let end = start + length;
             self.at = end + 1;
-            if start < end {
+            if length > 0 {
                 self.count += 1;
-                let (name_end, value_start) = equals.map_or((end, end), |at| (at, at + 1));
+                let (name_end, value_start) = equals.map_or((end, end), |at| (start + at, start + at + 1));
                 return Some(self.pair(start..name_end, value_start..end, escaped));
             }
         }

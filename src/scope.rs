@@ -88,7 +88,7 @@ impl Scope {
 
     /// Whether every token of `other` is in it.
     pub fn contains_all(&self, other: &Self) -> bool {
-        other.tokens().all(|token| self.contains(token))
+        Arc::ptr_eq(&self.0, &other.0) || other.tokens().all(|token| self.contains(token))
     }
 
     fn from_distinct<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
@@ -211,12 +211,11 @@ impl Rules {
 
     /// The part of `wanted` that the server offers and the client is registered for; `None` when nothing is left.
     fn permitted(&self, wanted: &Scope, registered: &Scope) -> Option<Scope> {
-        let may = |token: &str| {
-            registered.contains(token) && self.offered.as_ref().is_none_or(|offered| offered.contains(token))
-        };
+        let lists = [Some(registered), self.offered.as_ref()];
+        let may = |token: &str| lists.iter().flatten().all(|list| list.contains(token));
         if wanted.is_empty() {
             None
-        } else if wanted.tokens().all(may) {
+        } else if lists.iter().flatten().all(|list| list.contains_all(wanted)) {
             Some(wanted.clone())
         } else {
             Some(Scope::from_distinct(wanted.tokens().filter(|token| may(token)))).filter(|left| !left.is_empty())

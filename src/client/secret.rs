@@ -21,7 +21,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, fmt, str::FromStr};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Octets of a secret, at most: a longer one is a fault in a registration, and wrong where it is presented.
@@ -151,7 +151,12 @@ impl SecretVerifier {
     /// Whether `digest` is the SHA-256 of the secret, in constant time; no for a verifier of another kind.
     pub(crate) fn matches_digest(&self, digest: &[u8; 32]) -> bool {
         match &self.0 {
-            Kind::Sha256(own) => own.ct_eq(digest).into(),
+            // Word by word: an eighth of the work of octet by octet, and as constant.
+            Kind::Sha256(own) => {
+                let words = own.as_chunks::<8>().0.iter().zip(digest.as_chunks::<8>().0);
+                let same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b));
+                words.map(same).fold(Choice::from(1), |all, word| all & word).into()
+            }
             #[cfg(feature = "argon2")]
             Kind::Argon2id(_) => false,
         }
