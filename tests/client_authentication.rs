@@ -1324,6 +1324,20 @@ mod argon2id {
     }
 
     #[test]
+    // req: SE-002
+    fn a_slow_hash_where_unknown_clients_are_fast_is_named() {
+        let of = |work: &str| chosen("c", RIGHT).validate(&config(json!({ "unknown_client_work": work })));
+        assert_eq!(of("argon2id"), []);
+        assert_eq!(of("sha256").iter().map(|fault| &*fault.key).collect::<Vec<_>>(), ["client_secrets"]);
+        let generated = registered("c", json!({}));
+        assert_eq!(
+            generated.validate(&config(json!({ "unknown_client_work": "argon2id" }))),
+            [],
+            "the other way is no leak"
+        );
+    }
+
+    #[test]
     // req: SE-011
     fn a_stored_hash_does_not_decide_the_cost() {
         let phc = |m: u32, t: u32, p: u32| {
@@ -1492,7 +1506,18 @@ mod argon2id {
         future.poll(&mut Context::from_waker(waker))
     }
 
-    fn assert_busy(answer: &Answer, case: &str) {
+    /// The answer to a request that has nothing to wait for.
+    fn at_once(server: &Server, sent: &Sent) -> Answer {
+        let request = TokenRequest::parse(sent.parts()).unwrap();
+        match poll(std::pin::pin!(issue_client_credentials_token(server, &request)), Waker::noop()) {
+            Poll::Ready(Err(error)) => error.into(),
+            Poll::Ready(Ok(issued)) => Answer { status: 200, headers: Vec::new(), body: issued.body() },
+            Poll::Pending => Answer { status: 0, headers: Vec::new(), body: b"{\"error\":\"it waits\"}".to_vec() },
+        }
+    }
+
+    fn assert_busy(server: &Server, sent: &Sent, case: &str) {
+        let answer = at_once(server, sent);
         assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()), "{case}");
         assert_eq!(answer.header("Retry-After"), Some("1"), "{case}");
     }
@@ -1511,7 +1536,7 @@ mod argon2id {
             assert!(poll(future.as_mut(), &waker).is_pending());
         }
         assert_eq!(queue.lock().unwrap().len(), 2);
-        assert_busy(&token(&server, &basic("d", "the secret of d")), "both places are taken");
+        assert_busy(&server, &basic("d", "the secret of d"), "both places are taken");
         assert_eq!(queue.lock().unwrap().len(), 2, "refused, not queued");
         assert_granted(&server, &basic("fast", RIGHT), "a generated secret needs no place");
         // The work is done elsewhere, and whoever waits for it is woken.
@@ -1524,7 +1549,7 @@ mod argon2id {
             Poll::Pending => 0,
         });
         assert_eq!(outcomes, [200, 401]);
-        assert_granted(&server, &basic("c", RIGHT), "remembered: needs no place either");
+        assert_eq!(at_once(&server, &basic("c", RIGHT)).status, 200, "remembered: needs no place either");
         let sent = basic("d", "the secret of d");
         let request = TokenRequest::parse(sent.parts()).unwrap();
         let mut future = Box::pin(server.authenticate(request.credentials()));
@@ -1534,27 +1559,21 @@ mod argon2id {
     #[test]
     fn a_remembered_secret_needs_no_place() {
         let (server, queue) = waiting(1, [chosen("c", RIGHT), chosen("d", "the secret of d")]);
-        let answer = std::thread::scope(|scope| {
-            let asked = scope.spawn(|| token(&server, &basic("c", RIGHT)));
-            let work = loop {
-                if let Some(work) = queue.lock().unwrap().pop() {
-                    break work;
-                }
-                std::thread::yield_now();
-            };
-            work();
-            asked.join().unwrap()
-        });
-        assert_eq!(answer.status, 200);
+        let sent = basic("c", RIGHT);
+        let request = TokenRequest::parse(sent.parts()).unwrap();
+        let mut future = Box::pin(server.authenticate(request.credentials()));
+        assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+        queue.lock().unwrap().pop().unwrap()();
+        assert!(matches!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(_))));
         let sent = basic("d", "the secret of d");
         let request = TokenRequest::parse(sent.parts()).unwrap();
         let mut future = Box::pin(server.authenticate(request.credentials()));
         assert!(poll(future.as_mut(), Waker::noop()).is_pending(), "the one place is taken");
-        assert_granted(&server, &basic("c", RIGHT), "remembered");
-        assert_busy(&token(&server, &basic("c", "the wrong secret")), "not remembered");
+        assert_eq!(at_once(&server, &basic("c", RIGHT)).status, 200, "remembered");
+        assert_busy(&server, &basic("c", "the wrong secret"), "not remembered");
         // A caller that goes away does not free the place; the end of the work does.
         drop(future);
-        assert_busy(&token(&server, &basic("c", "the wrong secret")), "still at work");
+        assert_busy(&server, &basic("c", "the wrong secret"), "still at work");
         queue.lock().unwrap().pop().unwrap()();
         let mut future = Box::pin(server.authenticate(request.credentials()));
         assert!(poll(future.as_mut(), Waker::noop()).is_pending(), "free again");
@@ -1566,9 +1585,7 @@ mod argon2id {
         let log = Log::default();
         let server = serving([chosen("c", RIGHT)]).with_offload(1, drop).on_event(log.observe());
         for secret in [RIGHT, RIGHT, "the wrong secret"] {
-            let answer = token(&server, &basic("c", secret));
-            assert_busy(&answer, secret);
-            assert_eq!(answer.text("access_token"), "");
+            assert_busy(&server, &basic("c", secret), secret);
             assert!(
                 log.one().line.contains("the offloaded secret verification was dropped"),
                 "no busy place: each was given back"

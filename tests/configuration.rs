@@ -150,6 +150,11 @@ fn a_scope_list_holds_one_well_formed_token_an_entry() {
         assert_eq!(faults(json!({ "default_scopes": bad })), ["default_scopes"], "{bad}");
     }
     assert_eq!(faults(json!({ "scopes": ["read"], "default_scopes": ["read", "write"] })), ["default_scopes"]);
+    // The limits on a request are none on what an operator offers.
+    let many: Vec<String> = (0..1000).map(|number| format!("scope:{number}")).collect();
+    assert_eq!(faults(json!({ "scopes": many })), [""; 0]);
+    let wide = client(json!({ "client_id": "c", "client_secret": "a long secret", "scope": many.join(" ") }));
+    assert!(wide.validate(&Config::new(ISSUER)).is_empty());
     assert_eq!(faults(json!({ "scopes": [], "default_scopes": [] })), [""; 0]);
     assert_eq!(
         faults(json!({ "scopes": ["a".repeat(256), "read:x/y#z", "read"], "default_scopes": ["read"] })),
@@ -175,6 +180,13 @@ fn a_resource_is_an_absolute_uri_without_fragment() {
         "https://a\n",
     ] {
         assert_eq!(faults(json!({ "resources": [bad] })), ["resources"], "{bad:?}");
+    }
+    for bad in ["urn:example:token", "ftp://as/t", "/t", "https://as/t#f"] {
+        assert_eq!(
+            faults(json!({ "endpoints": { "token_endpoint": bad } })),
+            ["endpoints"],
+            "{bad}: an endpoint is a URL"
+        );
     }
     let both = json!({ "resources": ["https://a"], "default_resources": ["https://b"] });
     assert_eq!(faults(both), ["default_resources"], "a default that is no resource");

@@ -5,7 +5,8 @@ mod support;
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AuthorizationServer, Client, Config, Endpoint, Fault, RandomError, RandomSource, Realms, metadata_path,
+    AuthorizationServer, Client, Config, Endpoint, Fault, RandomError, RandomSource, Realms, check_realm_path,
+    metadata_path,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -393,6 +394,14 @@ fn all_of_it_may_be_below_a_context_path() {
     assert_eq!(at(&realms, "/am/oauth2/access_token").0, "/");
     assert_eq!(at(&realms, "/am/oauth2/realms/root/realms/alpha/access_token").0, "/alpha");
     assert_eq!(at(&realms, "/.well-known/oauth-authorization-server/am/realms/alpha").0, "/alpha");
+    for mount in ["am", "/am/", "am/", "//am"] {
+        let realms = Realms::new(realm(root.clone(), &tokens, [])).mounted_at(mount);
+        assert_eq!(at(&realms, "/am/oauth2/token").0, "/", "{mount}");
+    }
+    for mount in ["", "/"] {
+        let realms = Realms::new(realm(root.clone(), &tokens, [])).mounted_at(mount);
+        assert_eq!(at(&realms, "/oauth2/token").0, "/", "{mount}");
+    }
     let url = server_of(&realms, "/alpha").metadata().token_endpoint;
     assert_eq!(url, "https://h.example.com/am/oauth2/realms/root/realms/alpha/access_token");
     for path in [
@@ -433,10 +442,14 @@ fn a_malformed_path_a_second_realm_or_a_shared_issuer_is_a_fault() {
     ] {
         let fault = add(path, own()).unwrap_err();
         assert_eq!(fault.key, format!("realms.{path:?}"));
+        assert_eq!(check_realm_path(path).unwrap_err(), fault, "the same before there is a server");
         assert!(!fault.to_string().contains('\n'), "{fault}");
     }
     assert_eq!(add("/alpha", own()).unwrap_err().key, "realms.\"/alpha\"", "it is there already");
     assert!(add("/beta", Config::new(ISSUER)).is_err(), "the issuer of the root");
     assert!(add("/beta", Config::new(ISSUER).for_realm("/alpha")).is_err(), "the issuer of /alpha");
+    let with_a_slash = Config::new(format!("{ISSUER}/realms/alpha/"));
+    assert!(add("/beta", with_a_slash).is_err(), "both would have their metadata at one place");
+    assert!(check_realm_path("/alpha/beta").is_ok());
     assert!(add("/alpha/beta", own()).is_ok() && add("/Alpha", own()).is_ok());
 }

@@ -232,7 +232,9 @@ fn an_oauth_parameter_in_the_query_is_refused_at_every_endpoint() {
     let endpoints: [(Ask, &str); 3] =
         [(token, SEED), (introspect, "token=x&client_id=myClient&client_secret=mySecret"), (revoke, "token=x")];
     for (ask, body) in endpoints {
-        for name in format!("{KNOWN} resource audience token token_type_hint").split(' ') {
+        let others =
+            "resource audience token token_type_hint access_token refresh_token assertion code username password";
+        for name in format!("{KNOWN} {others}").split(' ') {
             let escaped = name.replace('e', "%65").replace('o', "%6F");
             for query in [format!("{name}=mArKeR"), format!("trace=1&{name}"), format!("{escaped}=mArKeR&x=%zz")] {
                 let answer = ask(&server, &Sent { query: query.clone(), ..Sent::form(body) });

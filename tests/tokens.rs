@@ -7,8 +7,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::store::{Capacity, MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
     AccessTokenFormat, AuthenticatedClient, AuthorizationServer, Claims, Client, ClientStore, Config, Confirmation,
-    Grant, Inserted, IntrospectionRequest, RandomError, RandomSource, Reason, Record, RecordKey, RevocationRequest,
-    StoreError, Thumbprint, Timestamp, TokenError, TokenRequest, TokenStore, introspect_token,
+    Grant, Inserted, IntrospectionRequest, RandomError, RandomSource, Reason, Record, RecordKey, RecordValue,
+    RevocationRequest, StoreError, Thumbprint, Timestamp, TokenError, TokenRequest, TokenStore, introspect_token,
     issue_client_credentials_token, revoke_token,
 };
 use serde_json::{Value, json};
@@ -409,7 +409,7 @@ fn a_dump_of_the_store_has_no_token_secret_or_voucher() {
 fn records_survive_a_store_that_keeps_text() {
     let server = on(Recorder::default());
     let (client, mut grant) =
-        granted(&server, registered("a", json!({})), &[("voucher", Timestamp::from_secs(NOW + 60))]);
+        granted(&server, registered("a", json!({})), &[("voucher", Timestamp::from_millis(NOW * 1000 + 60_001))]);
     grant.audience = ["https://a.example.com", "urn:b"].into_iter().collect();
     grant.claims.insert("tenant", "blue").unwrap();
     grant.confirmation = Some(Confirmation::Jkt(Thumbprint::from_bytes([7; 32])));
@@ -422,7 +422,10 @@ fn records_survive_a_store_that_keeps_text() {
     assert_eq!(serde_json::from_str::<Vec<Record>>(&text).unwrap(), written);
     for record in &written {
         assert_eq!(record.expires_at.as_millis() % 1000, 0, "always a whole second");
+        assert_eq!(Record::new(record.key, record.expires_at, record.value.clone()), *record, "made of its parts");
     }
+    let untyped = text.replace(r#"[{"type":"x"}]"#, "[{}]");
+    assert!(serde_json::from_str::<Vec<Record>>(&untyped).is_err(), "what was never granted is not read back");
 }
 
 #[test]
@@ -738,8 +741,7 @@ fn a_value_is_used_up_for_one_client_of_one_realm() {
 
 /// A one-time record as a store gets it.
 fn one_time(key: [u8; 32], expires_at: u64) -> Record {
-    let key = URL_SAFE_NO_PAD.encode(key);
-    serde_json::from_value(json!({ "key": key, "expires_at": expires_at, "value": "one_time" })).unwrap()
+    Record::new(RecordKey::from_bytes(key), Timestamp::from_secs(expires_at), RecordValue::OneTime)
 }
 
 /// A key of a number, spread like a digest.
