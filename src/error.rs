@@ -227,6 +227,12 @@ pub enum Reason {
     /// The token store failed.
     #[error("the token store failed")]
     TokenStore(#[source] StoreError),
+    /// No key signs with the configured algorithm at present.
+    #[error("no signing key for {0}")]
+    NoSigningKey(&'static str),
+    /// The crypto library refused to sign.
+    #[error("the signature could not be made")]
+    Signature,
     /// The random source failed.
     #[error("no token could be made")]
     Random(#[from] RandomError),
@@ -304,9 +310,11 @@ impl Reason {
             Self::VerifierBusy | Self::VerifierLost | Self::ClientStore(_) | Self::TokenStore(_) | Self::Random(_) => {
                 (TemporarilyUnavailable, TemporarilyUnavailable.description().into())
             }
-            Self::ForeignGrant | Self::InvalidGrant(_) | Self::KeyCollision => {
-                (ServerError, ServerError.description().into())
-            }
+            Self::ForeignGrant
+            | Self::InvalidGrant(_)
+            | Self::KeyCollision
+            | Self::NoSigningKey(_)
+            | Self::Signature => (ServerError, ServerError.description().into()),
             Self::Refused { code, .. } => (*code, code.description().into()),
         };
         (code, code.status(), description)

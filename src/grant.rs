@@ -15,15 +15,18 @@
 use crate::audit::Outcome;
 use crate::client::authentication::AuthenticatedClient;
 use crate::client::{ClientId, ClientStore, MAX_LIFETIME};
+use crate::clock::Timestamp;
 use crate::error::{ErrorCode, Reason, TokenError};
 use crate::request::TokenRequest;
 use crate::resource::Audience;
 use crate::response::TokenResponse;
 use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ServerId};
+#[cfg(feature = "jwt")]
+use crate::token::jwt;
 use crate::token::{
-    AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, Record, RecordKey, RecordValue,
-    TokenRecord, TokenStore, opaque,
+    AccessToken, AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, Record, RecordKey,
+    RecordValue, TokenRecord, TokenStore, opaque,
 };
 use std::borrow::Cow;
 
@@ -70,6 +73,30 @@ pub struct Grant {
     server: ServerId,
 }
 
+/// A token that was committed.
+struct Issued {
+    jti: Jti,
+    expires_at: Timestamp,
+    response: TokenResponse,
+}
+
+/// The identifier of a token; that of an opaque one is only computed for those who ask.
+enum Jti {
+    OfRecord(RecordKey),
+    #[cfg(feature = "jwt")]
+    Text(String),
+}
+
+impl Jti {
+    fn into_text(self) -> String {
+        match self {
+            Self::OfRecord(key) => key.jti(),
+            #[cfg(feature = "jwt")]
+            Self::Text(text) => text,
+        }
+    }
+}
+
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// Decides what the client gets: stage two of three. Reads and writes nothing.
     ///
@@ -92,9 +119,9 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// RFC 6749 §5.1.
     pub async fn issue(&self, client: AuthenticatedClient, grant: Grant) -> Result<TokenResponse, TokenError> {
         let issued = self.commit(&client, grant).await;
-        let (key, expires_at, response) = issued.map_err(|reason| self.refused(&client, reason))?;
+        let Issued { jti, expires_at, response } = issued.map_err(|reason| self.refused(&client, reason))?;
         if let Some(observer) = &self.observer {
-            let (jti, scope) = (&*key.jti(), response.scope.as_str());
+            let (jti, scope) = (&*jti.into_text(), response.scope.as_str());
             observer(&client.event(&self.issuer, Outcome::Issued { jti, scope, expires_at }));
         }
         Ok(response)
@@ -151,35 +178,45 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         })
     }
 
-    async fn commit(
-        &self,
-        client: &AuthenticatedClient,
-        grant: Grant,
-    ) -> Result<(RecordKey, crate::Timestamp, TokenResponse), Reason> {
+    async fn commit(&self, client: &AuthenticatedClient, grant: Grant) -> Result<Issued, Reason> {
         if grant.server != self.id || client.server != self.id || grant.client_id != client.client.client_id {
             return Err(Reason::ForeignGrant);
         }
         if !(1..=MAX_LIFETIME).contains(&grant.lifetime) {
             return Err(Reason::InvalidGrant("its lifetime is out of bounds"));
         }
-        let AccessTokenFormat::Opaque = grant.format else {
-            return Err(Reason::InvalidGrant("its format is not in this build"));
-        };
         let expires_at = client.at.second_plus(grant.lifetime);
         let token_type = Confirmation::token_type(grant.confirmation.as_ref());
-        let mut record = Record {
-            key: RecordKey::from_bytes([0; 32]),
-            expires_at,
-            value: RecordValue::AccessToken(TokenRecord {
-                client_id: grant.client_id,
-                scope: grant.scope.clone(),
-                audience: grant.audience,
-                issued_at: client.at.second_plus(0),
-                confirmation: grant.confirmation.map(Box::new),
-                authorization_details: grant.authorization_details.clone(),
-                claims: grant.claims,
-            }),
+        let (scope, authorization_details) = (grant.scope.clone(), grant.authorization_details.clone());
+        let token = TokenRecord {
+            client_id: grant.client_id,
+            scope: grant.scope,
+            audience: grant.audience,
+            issued_at: client.at.second_plus(0),
+            confirmation: grant.confirmation.map(Box::new),
+            authorization_details: grant.authorization_details,
+            claims: grant.claims,
         };
+        let (access_token, jti) = match grant.format {
+            AccessTokenFormat::Opaque => self.commit_opaque(client, expires_at, token).await?,
+            #[cfg(feature = "jwt")]
+            AccessTokenFormat::Jwt => self.commit_jwt(client, expires_at, token).await?,
+            #[cfg(not(feature = "jwt"))]
+            AccessTokenFormat::Jwt => return Err(Reason::InvalidGrant("its format is not in this build")),
+        };
+        let expires_in = expires_at.seconds_left(client.at);
+        let response = TokenResponse { access_token, token_type, expires_in, scope, authorization_details };
+        Ok(Issued { jti, expires_at, response })
+    }
+
+    /// One write: the record, and the one-time values that it was bought with.
+    async fn commit_opaque(
+        &self,
+        client: &AuthenticatedClient,
+        expires_at: Timestamp,
+        token: TokenRecord,
+    ) -> Result<(AccessToken, Jti), Reason> {
+        let mut record = Record::new(RecordKey::from_bytes([0; 32]), expires_at, RecordValue::AccessToken(token));
         // A key that stands already means that the random source repeats itself: never overwrite, try again, give up soon.
         for _ in 0..3 {
             let access_token = opaque::mint(&*self.random, &self.config.access_token_prefix)?;
@@ -192,21 +229,32 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 self.tokens.insert(&records, client.at).await
             };
             match inserted.map_err(Reason::TokenStore)? {
-                Inserted::All => {
-                    let response = TokenResponse {
-                        access_token,
-                        token_type,
-                        expires_in: expires_at.seconds_left(client.at),
-                        scope: grant.scope,
-                        authorization_details: grant.authorization_details,
-                    };
-                    return Ok((record.key, expires_at, response));
-                }
+                Inserted::All => return Ok((access_token, Jti::OfRecord(record.key))),
                 Inserted::Exists(key) if key != record.key => return Err(Reason::AlreadyUsed),
                 Inserted::Exists(_) => {}
             }
         }
         Err(Reason::KeyCollision)
+    }
+
+    /// A signed token is its own record: nothing is written but the one-time values that it was bought with, if any.
+    #[cfg(feature = "jwt")]
+    async fn commit_jwt(
+        &self,
+        client: &AuthenticatedClient,
+        expires_at: Timestamp,
+        token: TokenRecord,
+    ) -> Result<(AccessToken, Jti), Reason> {
+        let algorithm = self.config.signing_algorithms.first().ok_or(Reason::NoSigningKey("any algorithm"))?;
+        let key = self.signing_keys.signer(*algorithm, client.at).ok_or(Reason::NoSigningKey(algorithm.as_str()))?;
+        let (access_token, jti) = jwt::mint(&key, &*self.random, &self.issuer, expires_at, token)?;
+        if !client.one_time.is_empty() {
+            match self.tokens.insert(&client.one_time, client.at).await.map_err(Reason::TokenStore)? {
+                Inserted::All => {}
+                Inserted::Exists(_) => return Err(Reason::AlreadyUsed),
+            }
+        }
+        Ok((access_token, Jti::Text(jti)))
     }
 
     /// An answer to an authenticated client, with the event that tells of it.

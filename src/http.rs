@@ -141,13 +141,23 @@ where
     document(server, Endpoint::Metadata, request, || server.metadata().body())
 }
 
-/// The key set (RFC 7517 §5): empty, as this build signs nothing; `GET` and `HEAD` only.
+/// The key set (RFC 7517 §5), empty where nothing is signed; `GET` and `HEAD` only. Keys may be cached for five minutes.
 pub fn jwks<C, T, B>(server: &AuthorizationServer<C, T>, request: &Request<B>) -> Response<Vec<u8>>
 where
     C: ClientStore,
     T: TokenStore,
     B: AsRef<[u8]>,
 {
+    #[cfg(feature = "jwt")]
+    if !server.signing_keys.is_empty() {
+        let mut response = document(server, Endpoint::Jwks, request, || server.jwks());
+        if response.status().is_success() {
+            let cache = HeaderValue::from_static("public, max-age=300");
+            response.headers_mut().insert(header::CACHE_CONTROL, cache);
+            response.headers_mut().remove(header::PRAGMA);
+        }
+        return response;
+    }
     document(server, Endpoint::Jwks, request, || br#"{"keys":[]}"#.to_vec())
 }
 

@@ -15,11 +15,12 @@
 use crate::audit::{Endpoint, Outcome};
 use crate::client::authentication::AuthenticatedClient;
 use crate::client::{Client, ClientStore};
+use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
 use crate::request::{CallerAndToken, Credentials, Parts};
 use crate::response::{json, no_store};
 use crate::server::AuthorizationServer;
-use crate::token::{Confirmation, Record, RecordValue, TokenRecord, TokenStore};
+use crate::token::{AccessTokenFormat, Confirmation, RecordValue, TokenRecord, TokenStore};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -68,15 +69,10 @@ pub async fn introspect_token<C: ClientStore, T: TokenStore>(
 ) -> Result<IntrospectionResponse, TokenError> {
     let caller = server.authenticate(request.credentials()).await?;
     let found = server.live_token(&request.0.token, &caller).await;
-    let visible =
-        found.map_err(|reason| server.refused(&caller, reason))?.filter(|(_, token)| may_see(caller.client(), token));
-    let response = IntrospectionResponse(visible.map(|(record, token)| {
-        Box::new(Active {
-            issuer: Arc::clone(&server.issuer),
-            jti: record.key.jti(),
-            expires_at: record.expires_at.as_secs(),
-            token,
-        })
+    let found = found.map_err(|reason| server.refused(&caller, reason))?;
+    let visible = found.filter(|found| may_see(caller.client(), &found.token));
+    let response = IntrospectionResponse(visible.map(|FoundToken { token, jti, expires_at, .. }| {
+        Box::new(Active { issuer: Arc::clone(&server.issuer), jti, expires_at: expires_at.as_secs(), token })
     }));
     if let Some(observer) = &server.observer {
         let jti = response.0.as_ref().map(|active| active.jti.as_str());
@@ -175,40 +171,55 @@ impl Serialize for IntrospectionResponse {
     }
 }
 
+/// A token that is not past, as the server remembers it or as it says itself.
+pub(crate) struct FoundToken {
+    pub(crate) token: TokenRecord,
+    pub(crate) jti: String,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) format: AccessTokenFormat,
+}
+
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// The token as it stands at the moment of the caller's request: not past, and of a client that is still in standing.
-    async fn live_token(
-        &self,
-        token: &str,
-        caller: &AuthenticatedClient,
-    ) -> Result<Option<(Record, TokenRecord)>, Reason> {
-        let Some((record, token)) = self.unexpired_token(token, caller).await? else { return Ok(None) };
-        let owner = if token.client_id == caller.client.client_id {
+    async fn live_token(&self, token: &str, caller: &AuthenticatedClient) -> Result<Option<FoundToken>, Reason> {
+        let Some(found) = self.unexpired_token(token, caller.at).await? else { return Ok(None) };
+        let client_id = &found.token.client_id;
+        let owner = if *client_id == caller.client.client_id {
             Some(Arc::clone(&caller.client))
         } else {
-            let owner = self.clients.client(token.client_id.as_str()).await.map_err(Reason::ClientStore)?;
-            owner.filter(|owner| owner.client_id == token.client_id && self.check_registration(owner).is_ok())
+            let owner = self.clients.client(client_id.as_str()).await.map_err(Reason::ClientStore)?;
+            owner.filter(|owner| owner.client_id == *client_id && self.check_registration(owner).is_ok())
         };
-        let stands = owner.is_some_and(|owner| owner.token_stands(token.issued_at));
-        Ok(stands.then_some((record, token)))
+        let stands = owner.is_some_and(|owner| owner.token_stands(found.token.issued_at));
+        Ok(stands.then_some(found))
     }
 
-    /// The token's record, unless it is past.
-    pub(crate) async fn unexpired_token(
-        &self,
-        token: &str,
-        caller: &AuthenticatedClient,
-    ) -> Result<Option<(Record, TokenRecord)>, Reason> {
+    /// A token of this server's that has neither expired nor been revoked: by its record, or by its signature.
+    pub(crate) async fn unexpired_token(&self, token: &str, now: Timestamp) -> Result<Option<FoundToken>, Reason> {
         if token.len() > MAX_TOKEN {
             return Ok(None);
         }
+        #[cfg(feature = "jwt")]
+        if let Some(claims) = self.signing_keys.verify(token, now) {
+            if claims.iss != *self.issuer || claims.exp <= now {
+                return Ok(None);
+            }
+            let revoked = self.tokens.get(&self.keys.revoked(&claims.jti)).await.map_err(Reason::TokenStore)?;
+            if revoked.is_some_and(|record| record.expires_at > now) {
+                return Ok(None);
+            }
+            let (jti, expires_at) = (claims.jti.clone(), claims.exp);
+            let token = crate::token::jwt::record(claims);
+            return Ok(Some(FoundToken { token, jti, expires_at, format: AccessTokenFormat::Jwt }));
+        }
         let key = self.keys.access_token(token);
         let record = self.tokens.get(&key).await.map_err(Reason::TokenStore)?;
-        Ok(record.filter(|record| record.key == key && record.expires_at > caller.at).and_then(|record| match &record
-            .value
-        {
-            RecordValue::AccessToken(token) => Some(token.clone()).map(|token| (record, token)),
-            RecordValue::OneTime => None,
+        Ok(record.filter(|record| record.key == key && record.expires_at > now).and_then(|record| match record.value {
+            RecordValue::AccessToken(token) => {
+                let (jti, expires_at) = (key.jti(), record.expires_at);
+                Some(FoundToken { token, jti, expires_at, format: AccessTokenFormat::Opaque })
+            }
+            RecordValue::OneTime | RecordValue::Revoked => None,
         }))
     }
 }

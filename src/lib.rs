@@ -49,6 +49,7 @@
 //! |---|---|
 //! | (none) | the grant with secrets and opaque tokens, introspection, revocation, metadata, realms, stores in memory |
 //! | `http` | `http`: `http::Request` in, `http::Response` out |
+//! | `jwt` | `SigningKeys`: JWT access tokens (RFC 9068), rotating keys, the key set; needs a C compiler |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
 #![forbid(unsafe_code)]
@@ -82,6 +83,12 @@ pub use token::{
     AccessToken, AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, InvalidAuthorizationDetails,
     InvalidClaim, Record, RecordKey, RecordValue, Thumbprint, TokenRecord, TokenStore, TokenType,
 };
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+mod jose;
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+pub use jose::{InvalidJwk, InvalidKey, SigningAlgorithm, SigningKey, SigningKeys};
 pub mod store;
 pub use store::StoreError;
 

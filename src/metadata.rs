@@ -33,6 +33,8 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes_supported: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub introspection_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub introspection_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
@@ -43,9 +45,9 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The metadata of a server with this configuration.
+    /// The metadata of a server with this configuration, and without signing keys.
     pub fn of(config: &Config) -> Self {
-        let Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint } = config.endpoints();
+        let Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint, jwks_uri: _ } = config.endpoints();
         let methods = config.enabled_methods();
         let methods_of = |endpoint: &Option<String>| endpoint.as_ref().map_or_else(Vec::new, |_| methods.clone());
         Self {
@@ -56,6 +58,7 @@ impl Metadata {
             scopes_supported: config.scopes.clone().unwrap_or_default(),
             introspection_endpoint_auth_methods_supported: methods_of(&introspection_endpoint),
             introspection_endpoint,
+            jwks_uri: None,
             revocation_endpoint_auth_methods_supported: methods_of(&revocation_endpoint),
             revocation_endpoint,
             token_endpoint_auth_methods_supported: methods,
@@ -76,7 +79,12 @@ impl Metadata {
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// What this server says of itself.
     pub fn metadata(&self) -> Metadata {
-        Metadata::of(self.config())
+        let metadata = Metadata::of(self.config());
+        #[cfg(feature = "jwt")]
+        if !self.signing_keys.is_empty() {
+            return Metadata { jwks_uri: self.config().endpoints().jwks_uri, ..metadata };
+        }
+        metadata
     }
 }
 

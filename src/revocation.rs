@@ -17,7 +17,9 @@ use crate::error::{Reason, TokenError};
 use crate::request::{CallerAndToken, Credentials, Parts};
 use crate::response::no_store;
 use crate::server::AuthorizationServer;
-use crate::token::{RecordKey, TokenStore};
+use crate::token::{AccessTokenFormat, TokenStore};
+#[cfg(feature = "jwt")]
+use crate::token::{Record, RecordValue};
 use std::borrow::Cow;
 
 /// A request of the revocation endpoint: a caller, and the token it wants to end.
@@ -59,23 +61,36 @@ pub async fn revoke_token<C: ClientStore, T: TokenStore>(
     let caller = server.authenticate(request.credentials()).await?;
     let revoked = end(server, &request.0.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
     if let Some(observer) = &server.observer {
-        let jti = revoked.map(|key| key.jti());
-        observer(&caller.event(&server.issuer, Outcome::Revoked { jti: jti.as_deref() }));
+        observer(&caller.event(&server.issuer, Outcome::Revoked { jti: revoked.as_deref() }));
     }
     Ok(RevocationResponse(()))
 }
 
+/// Ends the token, and says which one it was.
 async fn end<C: ClientStore, T: TokenStore>(
     server: &AuthorizationServer<C, T>,
     token: &str,
     caller: &AuthenticatedClient,
-) -> Result<Option<RecordKey>, Reason> {
-    let Some((record, token)) = server.unexpired_token(token, caller).await? else { return Ok(None) };
-    if token.client_id != caller.client.client_id {
+) -> Result<Option<String>, Reason> {
+    let Some(found) = server.unexpired_token(token, caller.at).await? else { return Ok(None) };
+    if found.token.client_id != caller.client.client_id {
         return Err(Reason::NotTheOwner); // RFC 7009 §2.1
     }
-    server.tokens.remove(&record.key).await.map_err(Reason::TokenStore)?;
-    Ok(Some(record.key))
+    match found.format {
+        AccessTokenFormat::Opaque => {
+            server.tokens.remove(&server.keys.access_token(token)).await.map_err(Reason::TokenStore)?;
+        }
+        // A signed token cannot be taken back, so it is denied until it ends by itself.
+        #[cfg(feature = "jwt")]
+        AccessTokenFormat::Jwt => {
+            let record = Record::new(server.keys.revoked(&found.jti), found.expires_at, RecordValue::Revoked);
+            // Whether it stood already makes no difference: somebody else was as fast.
+            let _ = server.tokens.insert(&[record], caller.at).await.map_err(Reason::TokenStore)?;
+        }
+        #[cfg(not(feature = "jwt"))]
+        AccessTokenFormat::Jwt => {}
+    }
+    Ok(Some(found.jti))
 }
 
 /// The answer of the revocation endpoint: 200 with `{}`, since an empty body breaks real clients.

@@ -16,6 +16,8 @@ use crate::client::argon2id::SlowVerifier;
 use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, RegisteredSecret, VerifierKind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::TokenError;
+#[cfg(feature = "jwt")]
+use crate::jose::{SigningAlgorithm, SigningKeys};
 use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
 use crate::resource;
@@ -79,6 +81,11 @@ pub struct Config {
     /// a chosen secret. Default: `sha256`.
     #[serde(default)]
     pub unknown_client_work: VerifierKind,
+    /// The algorithms of signed tokens; the first is the one that is used. Default: `["ES256"]`.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default = "default_algorithms")]
+    pub signing_algorithms: Vec<SigningAlgorithm>,
     /// Where the endpoints are, for the metadata. Default: PingAM's paths below the issuer.
     #[serde(default)]
     pub endpoints: Option<Endpoints>,
@@ -97,10 +104,18 @@ pub struct Endpoints {
     /// RFC 7009 §2.
     #[serde(default)]
     pub revocation_endpoint: Option<String>,
+    /// RFC 8414 §2; in the metadata only where tokens are signed.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
 }
 
 fn default_grant_types() -> Vec<String> {
     vec![GRANT_TYPE.to_owned()]
+}
+
+#[cfg(feature = "jwt")]
+fn default_algorithms() -> Vec<SigningAlgorithm> {
+    vec![SigningAlgorithm::Es256]
 }
 
 const fn default_lifetime() -> u64 {
@@ -123,6 +138,8 @@ impl Config {
             access_token_prefix: String::new(),
             token_endpoint_auth_methods: None,
             unknown_client_work: VerifierKind::default(),
+            #[cfg(feature = "jwt")]
+            signing_algorithms: default_algorithms(),
             endpoints: None,
         }
     }
@@ -191,7 +208,11 @@ impl Config {
         if !self.grant_types.iter().all(|grant| grant == GRANT_TYPE) {
             fault("grant_types", "must be [\"client_credentials\"], or [] to switch the grant off");
         }
-        if self.access_token_format == AccessTokenFormat::Jwt {
+        #[cfg(feature = "jwt")]
+        if self.signing_algorithms.is_empty() {
+            fault("signing_algorithms", "must name an algorithm");
+        }
+        if self.access_token_format == AccessTokenFormat::Jwt && cfg!(not(feature = "jwt")) {
             fault("access_token_format", "jwt is not in this build; opaque is");
         }
         if !(1..=MAX_LIFETIME).contains(&self.access_token_lifetime) {
@@ -209,11 +230,14 @@ impl Config {
                 fault("token_endpoint_auth_methods", &format!("{method} is not a method of this build"));
             }
         }
-        if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint }) = &self.endpoints {
-            let urls = [Some(token_endpoint), introspection_endpoint.as_ref(), revocation_endpoint.as_ref()];
+        if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint, jwks_uri }) =
+            &self.endpoints
+        {
+            let optional = [introspection_endpoint, revocation_endpoint, jwks_uri].map(Option::as_ref);
+            let urls = optional.into_iter().chain([Some(token_endpoint)]);
             let is_url =
                 |url: &String| uri::is_absolute(url) && (url.starts_with("https://") || url.starts_with("http://"));
-            if !urls.into_iter().flatten().all(is_url) {
+            if !urls.flatten().all(is_url) {
                 fault("endpoints", "each must be an https URL without fragment");
             }
         }
@@ -224,7 +248,12 @@ impl Config {
 impl Endpoints {
     /// A token endpoint alone.
     pub fn new(token_endpoint: impl Into<String>) -> Self {
-        Self { token_endpoint: token_endpoint.into(), introspection_endpoint: None, revocation_endpoint: None }
+        Self {
+            token_endpoint: token_endpoint.into(),
+            introspection_endpoint: None,
+            revocation_endpoint: None,
+            jwks_uri: None,
+        }
     }
 
     fn below(base: &str) -> Self {
@@ -232,6 +261,7 @@ impl Endpoints {
             token_endpoint: format!("{base}/access_token"),
             introspection_endpoint: Some(format!("{base}/introspect")),
             revocation_endpoint: Some(format!("{base}/token/revoke")),
+            jwks_uri: Some(format!("{base}/connect/jwk_uri")),
         }
     }
 }
@@ -294,6 +324,8 @@ pub struct AuthorizationServer<C, T> {
     pub(crate) dummy_secret: RegisteredSecret,
     #[cfg(feature = "argon2")]
     pub(crate) slow_verifier: SlowVerifier,
+    #[cfg(feature = "jwt")]
+    pub(crate) signing_keys: Arc<SigningKeys>,
 }
 
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
@@ -322,6 +354,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             dummy_secret: RegisteredSecret::new("", config.unknown_client_work.unmatched()),
             #[cfg(feature = "argon2")]
             slow_verifier: SlowVerifier::new(),
+            #[cfg(feature = "jwt")]
+            signing_keys: Arc::new(SigningKeys::new([])),
             clock: Box::new(SystemClock),
             random: Box::new(SystemRandom),
             observer: None,
@@ -347,6 +381,23 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     #[must_use]
     pub fn on_event(self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// The same server, signing with these keys; keep a clone of the `Arc` to rotate them while it runs.
+    ///
+    /// A server with keys can issue JWTs to every client that is registered for them, and publishes its key set.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[must_use]
+    pub fn with_signing_keys(self, keys: impl Into<Arc<SigningKeys>>) -> Self {
+        Self { signing_keys: keys.into(), ..self }
+    }
+
+    /// The public key set (RFC 7517 §5): keys that sign, will sign, or signed what may still live. No private member is in it.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    pub fn jwks(&self) -> Vec<u8> {
+        crate::response::json(&self.signing_keys.jwks(self.clock.now()))
     }
 
     /// The same server, checking chosen secrets (Argon2id, tens of milliseconds each) off the executor, at most `limit` at once.

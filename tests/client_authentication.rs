@@ -925,7 +925,7 @@ fn a_registration_says_what_is_wrong_with_it() {
         (json!({ "scope": "a  b" }), vec!["scope"]),
         (json!({ "access_token_lifetime": 0 }), vec!["access_token_lifetime"]),
         (json!({ "access_token_lifetime": 315_360_001_u64 }), vec!["access_token_lifetime"]),
-        (json!({ "access_token_format": "jwt" }), vec!["access_token_format"]),
+        (json!({ "access_token_format": "xml" }), vec!["access_token_format"]),
     ] {
         assert_eq!(faults(members.clone()), keys, "{members}");
         // Whatever is wrong, the server does not use it.

@@ -48,13 +48,16 @@ fn an_issuer_is_enough_and_the_defaults_are_safe() {
 
 #[test]
 fn a_configuration_is_written_as_it_is_read() {
-    let everything = json!({
+    let mut everything = json!({
         "issuer": ISSUER, "scopes": ["read", "write"], "default_scopes": ["read"], "scope_policy": "narrow",
         "resources": ["https://a.example.com"], "default_resources": ["https://a.example.com"], "grant_types": ["client_credentials"],
         "access_token_format": "opaque", "access_token_lifetime": 600, "access_token_prefix": "as_",
         "token_endpoint_auth_methods": ["client_secret_basic"], "unknown_client_work": "sha256",
-        "endpoints": { "token_endpoint": "https://as.example.com/t", "introspection_endpoint": null, "revocation_endpoint": null },
+        "endpoints": { "token_endpoint": "https://as.example.com/t", "introspection_endpoint": null, "revocation_endpoint": null, "jwks_uri": null },
     });
+    if cfg!(feature = "jwt") {
+        everything["signing_algorithms"] = json!(["ES256", "EdDSA"]);
+    }
     let config: Config = serde_json::from_value(everything.clone()).unwrap();
     assert_eq!(config.validate(), []);
     assert_eq!(serde_json::to_value(&config).unwrap(), everything);
@@ -125,7 +128,8 @@ fn every_fault_is_told_at_once_with_its_key() {
     keys.dedup();
     let expected = "issuer scopes default_scopes resources default_resources grant_types access_token_format \
                     access_token_lifetime access_token_prefix token_endpoint_auth_methods endpoints";
-    assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+    let is_told = |key: &&str| *key != "access_token_format" || cfg!(not(feature = "jwt"));
+    assert_eq!(keys, expected.split_whitespace().filter(is_told).collect::<Vec<_>>());
     let told = error.to_string();
     for fault in &error.faults {
         assert!(!fault.problem.is_empty() && told.contains(&format!("{}: {}", fault.key, fault.problem)), "{told}");
@@ -270,7 +274,6 @@ fn methods_grants_formats_and_prefixes_are_those_of_this_build() {
         (json!({ "token_endpoint_auth_methods": ["custom"] }), "token_endpoint_auth_methods"),
         (json!({ "grant_types": ["client_credentials", "password"] }), "grant_types"),
         (json!({ "grant_types": [""] }), "grant_types"),
-        (json!({ "access_token_format": "jwt" }), "access_token_format"),
         (json!({ "access_token_prefix": "x".repeat(33) }), "access_token_prefix"),
         (json!({ "access_token_prefix": "a/b" }), "access_token_prefix"),
         (json!({ "access_token_prefix": "é" }), "access_token_prefix"),
@@ -283,6 +286,10 @@ fn methods_grants_formats_and_prefixes_are_those_of_this_build() {
         assert_eq!(faults(settings.clone()), [key], "{settings}");
     }
     assert_eq!(faults(json!({ "access_token_prefix": "x".repeat(32), "grant_types": [] })), [""; 0]);
+    let signed = faults(json!({ "access_token_format": "jwt" }));
+    assert_eq!(signed.is_empty(), cfg!(feature = "jwt"), "{signed:?}");
+    #[cfg(feature = "jwt")]
+    assert_eq!(faults(json!({ "signing_algorithms": [] })), ["signing_algorithms"]);
 }
 
 #[test]

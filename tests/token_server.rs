@@ -29,3 +29,6 @@ mod rate_limit;
 mod realms;
 #[path = "token_server/registration.rs"]
 mod registration;
+#[cfg(feature = "jwt")]
+#[path = "token_server/signed.rs"]
+mod signed;

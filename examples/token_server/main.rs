@@ -25,7 +25,7 @@ use limiter::Limiter;
 use settings::{Built, Servers, Settings};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -70,7 +70,8 @@ fn main() -> ExitCode {
             }
         },
     };
-    let settings = Settings::read(&text);
+    let folder = arguments.config.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("")).to_owned();
+    let settings = Settings::read(&text, folder);
     // Judged before anything is bound: port 0 stands for a port that is not known yet.
     match settings.build(&format!("http://{}", settings.listen()), |_| ()) {
         Err(faults) => {

@@ -2,15 +2,18 @@
 
 use crate::limiter::Limits;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
+#[cfg(feature = "jwt")]
+use client_credentials::{AccessTokenFormat, SigningAlgorithm, SigningKey, SigningKeys};
 use client_credentials::{AuthorizationServer, Client, Config, Event, Realms, VerifierKind, check_realm_path};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Servers whose stores were chosen at run time.
 pub(crate) type Servers = Realms<AnyClientStore, AnyTokenStore>;
 
 /// Keys that are [`Config`]'s.
-const CONFIG: [&str; 12] = [
+const CONFIG: &[&str] = &[
     "scopes",
     "default_scopes",
     "scope_policy",
@@ -23,12 +26,16 @@ const CONFIG: [&str; 12] = [
     "token_endpoint_auth_methods",
     "unknown_client_work",
     "issuer",
+    #[cfg(feature = "jwt")]
+    "signing_algorithms",
 ];
 
 /// Keys of the page that this build cannot honour yet.
-const LATER: [&str; 13] = [
+const LATER: &[&str] = &[
     "profile",
+    #[cfg(not(feature = "jwt"))]
     "signing_algorithms",
+    #[cfg(not(feature = "jwt"))]
     "signing_keys",
     "assertion_max_lifetime",
     "clock_skew",
@@ -44,6 +51,9 @@ const LATER: [&str; 13] = [
 
 /// A file that has been read, and not judged yet.
 pub(crate) struct Settings {
+    /// Where relative file names start.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "only keys are in files"))]
+    folder: PathBuf,
     root: Map<String, Value>,
     realms: BTreeMap<String, Map<String, Value>>,
     faults: Vec<String>,
@@ -59,7 +69,7 @@ pub(crate) struct Built {
 
 impl Settings {
     /// Reads a file. What is wrong with it, syntax included, is kept for [`Settings::build`].
-    pub(crate) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str, folder: PathBuf) -> Self {
         let mut faults = Vec::new();
         let mut root = match text.parse::<toml::Table>() {
             Ok(table) => table.into_iter().map(|(key, value)| (key, plain(value))).collect(),
@@ -90,7 +100,7 @@ impl Settings {
                 BTreeMap::new()
             }
         };
-        Self { root, realms, faults }
+        Self { folder, root, realms, faults }
     }
 
     /// `HOST:PORT` to listen on.
@@ -144,9 +154,15 @@ impl Settings {
                     Err(error) => faults.push(format!("{prefix}rate_limit: {}", without_value(&error))),
                 }
             }
+            #[cfg(feature = "jwt")]
+            let keys = self.signing_keys(&config, own, clients.iter(), &prefix, faults);
             let clients = clients.into_iter().collect::<MemoryClientStore>();
             match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
-                Ok(server) => Some(offloaded(server).on_event(observer.clone())),
+                Ok(server) => {
+                    #[cfg(feature = "jwt")]
+                    let server = server.with_signing_keys(keys);
+                    Some(offloaded(server).on_event(observer.clone()))
+                }
                 Err(error) => {
                     // What a realm inherits is named once, at the top.
                     let own = error.faults.iter().filter(|fault| !faults.contains(&fault.to_string()));
@@ -176,6 +192,57 @@ impl Settings {
         }
     }
 
+    /// The keys of one realm: read from the files that are named, and made where an algorithm has none; none at all where
+    /// nobody's tokens are signed.
+    #[cfg(feature = "jwt")]
+    fn signing_keys<'c>(
+        &self,
+        config: &Config,
+        own: &Map<String, Value>,
+        mut clients: impl Iterator<Item = &'c Client>,
+        prefix: &str,
+        faults: &mut Vec<String>,
+    ) -> SigningKeys {
+        let key = format!("{prefix}signing_keys");
+        let files = match own.get("signing_keys").or_else(|| self.root.get("signing_keys")).cloned() {
+            None => Vec::new(),
+            Some(list) => serde_json::from_value::<Vec<PathBuf>>(list).unwrap_or_else(|_| {
+                faults.push(format!("{key}: must be a list of PEM or JWK files"));
+                Vec::new()
+            }),
+        };
+        let mut keys = Vec::new();
+        for file in &files {
+            let text = match std::fs::read_to_string(self.folder.join(file)) {
+                Ok(text) => text,
+                Err(error) => {
+                    faults.push(format!("{key}: {}: {error}", file.display()));
+                    continue;
+                }
+            };
+            let read = |algorithm: &SigningAlgorithm| {
+                SigningKey::from_pem(*algorithm, &text).or_else(|_| SigningKey::from_jwk(*algorithm, &text)).ok()
+            };
+            let found: Vec<SigningKey> = config.signing_algorithms.iter().filter_map(read).collect();
+            if found.is_empty() {
+                faults.push(format!("{key}: {}: is no private key for one of the signing_algorithms", file.display()));
+            }
+            keys.extend(found);
+        }
+        let is_jwt = |format: Option<AccessTokenFormat>| format == Some(AccessTokenFormat::Jwt);
+        if is_jwt(Some(config.access_token_format)) || clients.any(|client| is_jwt(client.access_token_format)) {
+            for algorithm in &config.signing_algorithms {
+                if !keys.iter().any(|key: &SigningKey| key.algorithm() == *algorithm) {
+                    match SigningKey::generate(*algorithm) {
+                        Ok(made) => keys.push(made),
+                        Err(error) => faults.push(format!("{key}: {error}")),
+                    }
+                }
+            }
+        }
+        SigningKeys::new(keys)
+    }
+
     /// The configuration of one realm: its own keys, else the top-level ones, else the defaults.
     fn config(
         &self,
@@ -194,7 +261,7 @@ impl Settings {
         }
         let only_at_the_top = ["listen", "issuer", "store"];
         for (key, value) in own {
-            let known = ["clients", "rate_limit"].contains(&key.as_str());
+            let known = ["clients", "rate_limit", "signing_keys"].contains(&key.as_str());
             if path.is_some() && only_at_the_top.contains(&key.as_str()) {
                 faults.push(format!("{prefix}{key}: stands at the top only"));
             } else if CONFIG.contains(&key.as_str()) {

@@ -435,7 +435,7 @@ impl Client {
         if self.access_token_lifetime.is_some_and(|seconds| !(1..=MAX_LIFETIME).contains(&seconds)) {
             faults.push(Fault::new("access_token_lifetime", format!("must be 1 to {MAX_LIFETIME} seconds")));
         }
-        if self.access_token_format == Some(AccessTokenFormat::Jwt) {
+        if self.access_token_format == Some(AccessTokenFormat::Jwt) && cfg!(not(feature = "jwt")) {
             faults.push(Fault::new("access_token_format", "jwt is not in this build; opaque is"));
         }
         faults

@@ -116,15 +116,30 @@ type Entries = HashMap<RecordKey, Entry, KeyHashing>;
 struct Entry {
     expires_at: Timestamp,
     issued_at: Timestamp,
-    /// `None` for a one-time value.
-    token: Option<Arc<TokenRecord>>,
+    held: Held,
+}
+
+#[derive(Clone)]
+enum Held {
+    Token(Arc<TokenRecord>),
+    OneTime,
+    Revoked,
+}
+
+impl Held {
+    fn is_token(&self) -> bool {
+        matches!(self, Self::Token(_))
+    }
 }
 
 impl Entry {
     fn into_record(self, key: RecordKey) -> Record {
-        let value = match self.token {
-            None => RecordValue::OneTime,
-            Some(token) => RecordValue::AccessToken(TokenRecord { issued_at: self.issued_at, ..(*token).clone() }),
+        let value = match self.held {
+            Held::OneTime => RecordValue::OneTime,
+            Held::Revoked => RecordValue::Revoked,
+            Held::Token(token) => {
+                RecordValue::AccessToken(TokenRecord { issued_at: self.issued_at, ..(*token).clone() })
+            }
         };
         Record { key, expires_at: self.expires_at, value }
     }
@@ -136,7 +151,7 @@ impl Entry {
 pub struct Capacity {
     /// Access tokens; 10 million by default.
     pub tokens: usize,
-    /// One-time values; 1 million by default.
+    /// One-time values and revoked signed tokens; 1 million by default.
     pub one_time: usize,
 }
 
@@ -211,7 +226,7 @@ impl MemoryTokenStore {
         shard.retain(|_, entry| {
             let lives = entry.expires_at > now;
             if !lives {
-                self.counter(entry.token.is_none()).fetch_sub(1, Ordering::Relaxed);
+                self.counter(!entry.held.is_token()).fetch_sub(1, Ordering::Relaxed);
             }
             lives
         });
@@ -307,13 +322,14 @@ impl MemoryTokenStore {
                 shard.reserve(shard.len() + 1); // doubles; else the room that the sweep made is enough
             }
         }
-        let (issued_at, token) = match &record.value {
-            RecordValue::AccessToken(token) => (token.issued_at, Some(self.recent.share(token))),
-            RecordValue::OneTime => (Timestamp::default(), None),
+        let (issued_at, held) = match &record.value {
+            RecordValue::AccessToken(token) => (token.issued_at, Held::Token(self.recent.share(token))),
+            RecordValue::OneTime => (Timestamp::default(), Held::OneTime),
+            RecordValue::Revoked => (Timestamp::default(), Held::Revoked),
         };
-        let entry = Entry { expires_at: record.expires_at, issued_at, token };
+        let entry = Entry { expires_at: record.expires_at, issued_at, held };
         if let Some(expired) = shard.insert(record.key, entry) {
-            self.counter(expired.token.is_none()).fetch_sub(1, Ordering::Relaxed);
+            self.counter(!expired.held.is_token()).fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -325,7 +341,7 @@ impl MemoryTokenStore {
     fn remove_now(&self, key: &RecordKey) -> bool {
         let removed = self.shard(key).remove(key);
         if let Some(entry) = &removed {
-            self.counter(entry.token.is_none()).fetch_sub(1, Ordering::Relaxed);
+            self.counter(!entry.held.is_token()).fetch_sub(1, Ordering::Relaxed);
         }
         removed.is_some()
     }
@@ -345,8 +361,9 @@ fn lock(shard: &Shard) -> MutexGuard<'_, Entries> {
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a record counts as a one-time value: all that is no token.
 fn is_one_time(record: &Record) -> bool {
-    matches!(record.value, RecordValue::OneTime)
+    !matches!(record.value, RecordValue::AccessToken(_))
 }
 
 fn stands(shard: &Entries, key: &RecordKey, now: Timestamp) -> bool {

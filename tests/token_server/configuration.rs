@@ -55,7 +55,7 @@ fn every_fault_of_a_file_is_named() {
         issuer = "https://as.example.com?x"
         store = "mongodb://user:q8-Hidden-Pw@db.example.com/x"
         profile = "fapi2"
-        signing_algorithms = ["ES256"]
+        signing_algorithms = ["HS256"]
         signing_keys = ["key.pem"]
         assertion_max_lifetime = 60
         clock_skew = 0
@@ -72,7 +72,7 @@ fn every_fault_of_a_file_is_named() {
         resources = ["api"]
         default_resources = ["https://other.example.com"]
         grant_types = ["password"]
-        access_token_format = "jwt"
+        access_token_format = "xml"
         access_token_lifetime = 0
         access_token_prefix = "a b"
         token_endpoint_auth_methods = ["private_key_jwt"]
@@ -219,7 +219,7 @@ fn every_fault_of_a_client_is_named_with_the_client() {
         scope = "read  write"
         resources = ["api"]
         access_token_lifetime = 0
-        access_token_format = "jwt"
+        access_token_format = "xml"
         disabled = "yes"
         [[clients]]
         client_id = "b"

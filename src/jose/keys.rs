@@ -1,0 +1,99 @@
+//! Keys that rotate: published before they sign, and for as long as something that they signed may live.
+
+use super::jws::{Claims, ParsedJws, SigningAlgorithm, SigningKey};
+use crate::clock::Timestamp;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The signing keys of a server: of each algorithm one that signs, others that will, and others that did.
+///
+/// Of the keys of one algorithm the one signs whose moment has come last. A key whose moment is still to come is published
+/// already, so that resource servers know it in time; one that has a successor stays published for the retire period, which must be
+/// longer than any token lives. All of it follows from the clock: nothing has to be switched over, and nothing restarts.
+pub struct SigningKeys {
+    entries: RwLock<Vec<Entry>>,
+    retire_period: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    key: Arc<SigningKey>,
+    signs_from: Timestamp,
+}
+
+impl SigningKeys {
+    /// Keys that sign at once; of several of one algorithm the last. Retired keys stay published for seven days.
+    pub fn new(keys: impl IntoIterator<Item = SigningKey>) -> Self {
+        let keys = keys.into_iter().enumerate();
+        // One millisecond apart in 1970, so that their order is kept.
+        let entry = |(at, key)| Entry { key: Arc::new(key), signs_from: Timestamp::from_millis(at as u64) };
+        Self { entries: RwLock::new(keys.map(entry).collect()), retire_period: 7 * 24 * 3600 }
+    }
+
+    /// The same with another retire period, in seconds: longer than any token lives.
+    #[must_use]
+    pub fn with_retire_period(self, seconds: u64) -> Self {
+        Self { retire_period: seconds, ..self }
+    }
+
+    /// Publishes a key now, and lets it sign from `signs_from` on in place of the others of its algorithm.
+    ///
+    /// Choose a moment later than resource servers keep the key set: an hour is enough for the `Cache-Control` of this crate.
+    pub fn add(&self, key: SigningKey, signs_from: Timestamp) {
+        let entry = Entry { key: Arc::new(key), signs_from };
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    /// Takes a key out at once: what it signed is no longer valid here, and soon nowhere. For a key that leaked.
+    pub fn remove(&self, kid: &str) -> bool {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let before = entries.len();
+        entries.retain(|entry| entry.key.kid() != kid);
+        entries.len() < before
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The key that signs with this algorithm at that moment.
+    pub(crate) fn signer(&self, algorithm: SigningAlgorithm, now: Timestamp) -> Option<Arc<SigningKey>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let signing = entries.iter().filter(|entry| entry.key.algorithm() == algorithm && entry.signs_from <= now);
+        signing.max_by_key(|entry| entry.signs_from).map(|entry| Arc::clone(&entry.key))
+    }
+
+    /// The claims of a token that a published key signed.
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        let jws = ParsedJws::read(token)?;
+        let key = self.published(now).into_iter().find(|key| key.kid() == jws.kid)?;
+        key.verifies(&jws).then(|| jws.claims())?
+    }
+
+    /// The public key set at that moment (RFC 7517 §5).
+    pub(crate) fn jwks(&self, now: Timestamp) -> Value {
+        let keys = self.published(now);
+        let keys = keys.iter().map(|key| Value::Object(key.public().clone()));
+        Value::Object(Map::from_iter([("keys".to_owned(), keys.collect())]))
+    }
+
+    fn published(&self, now: Timestamp) -> Vec<Arc<SigningKey>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let retired = |entry: &Entry| {
+            let later =
+                |other: &&Entry| other.key.algorithm() == entry.key.algorithm() && other.signs_from > entry.signs_from;
+            let successor = entries.iter().filter(later).map(|other| other.signs_from).min();
+            successor.is_some_and(|from| from.second_plus(self.retire_period) < now)
+        };
+        entries.iter().filter(|entry| !retired(entry)).map(|entry| Arc::clone(&entry.key)).collect()
+    }
+}
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_list().entries(entries.iter().map(|entry| (&entry.key, entry.signs_from))).finish()
+    }
+}

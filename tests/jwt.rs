@@ -1,0 +1,256 @@
+//! JWT access tokens (RFC 9068): what is in them, the keys behind them, and how they are asked about and ended.
+#![cfg(feature = "jwt")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it fails")]
+
+mod support;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use client_credentials::{
+    Claims, Reason, SigningAlgorithm, SigningKey, SigningKeys, Thumbprint, Timestamp, TokenRequest,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use support::*;
+
+/// Client, secret and format of an ordinary test.
+fn jwt_client() -> client_credentials::Client {
+    client(json!({
+        "client_id": "myClient", "client_secret": "mySecret", "scope": "write read", "grant_types": ["client_credentials"],
+        "token_endpoint_auth_method": "client_secret_post", "access_token_format": "jwt", "default_scope": "write",
+    }))
+}
+
+const CREDENTIALS: &str = "client_id=myClient&client_secret=mySecret";
+
+fn ask(server: &Server) -> String {
+    let answer = token(server, &Sent::form(format!("grant_type=client_credentials&{CREDENTIALS}")));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text("access_token")
+}
+
+fn about(token: &str) -> Sent {
+    Sent::form(format!("token={token}&{CREDENTIALS}"))
+}
+
+/// Header and claims, unverified.
+fn parts(token: &str) -> (Value, Value) {
+    let part = |at: usize| {
+        let text = token.split('.').nth(at).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap()
+    };
+    (part(0), part(1))
+}
+
+/// Verifies a token by another library, as a resource server with the published key set would.
+fn verified(server: &Server, token: &str, audience: &str) -> Value {
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&server.jwks()).unwrap();
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+    let key = keys.find(&header.kid.unwrap()).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(header.alg);
+    validation.set_audience(&[audience]);
+    validation.set_issuer(&["https://as.example.com"]);
+    validation.validate_exp = false; // the test's clock stands still
+    let key = jsonwebtoken::DecodingKey::from_jwk(key).unwrap();
+    jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
+}
+
+#[test]
+fn thumbprints() {
+    let vectors = vectors("thumbprint.json");
+    for case in vectors["cases"].as_array().unwrap() {
+        let found = Thumbprint::of_jwk(&case["jwk"].to_string()).map(|thumbprint| thumbprint.to_string());
+        match case["expect"]["thumbprint"].as_str() {
+            Some(thumbprint) => assert_eq!(found.as_deref(), Ok(thumbprint), "{}", case["name"]),
+            None => assert!(found.is_err(), "{}", case["name"]),
+        }
+    }
+}
+
+/// The kind `issue` of `jwt_access_token.json`: header and claims, exactly, signed so that another library believes them.
+#[test]
+// req: JW-001
+fn issued_tokens() {
+    let file = vectors("jwt_access_token.json");
+    let keys = vectors_keys();
+    let mut cases = 0;
+    for case in file["cases"].as_array().unwrap().iter().filter(|case| case["kind"] == "issue") {
+        cases += 1;
+        let (name, input, expect) = (&case["name"], &case["input"], &case["expect"]);
+        let (algorithm, key) = match input["alg"].as_str().unwrap() {
+            "ES256" => (SigningAlgorithm::Es256, &keys["ec-as"]),
+            "EdDSA" => (SigningAlgorithm::EdDsa, &keys["ed-as"]),
+            "RS256" => (SigningAlgorithm::Rs256, &keys["rsa-as"]),
+            "PS256" => (SigningAlgorithm::Ps256, &keys["rsa-as"]),
+            other => panic!("{other}"),
+        };
+        let mut key = key.clone();
+        key["kid"] = input["kid"].clone();
+        key.as_object_mut().unwrap().remove("alg");
+        let key = SigningKey::from_jwk(algorithm, &key.to_string()).unwrap();
+        let mut config = config(json!({ "access_token_format": "jwt" }));
+        config.signing_algorithms = vec![algorithm];
+        let server = server(config, [jwt_client()]).with_signing_keys(SigningKeys::new([key]));
+
+        let client = server.vouch_for(Arc::new(jwt_client()), &[]).unwrap();
+        let sent = Sent::form("grant_type=client_credentials&scope=write");
+        let mut grant = server.authorize(&client, &TokenRequest::parse(sent.parts()).unwrap()).unwrap();
+        grant.scope = serde_json::from_value(json!(
+            input["scope"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+        ))
+        .unwrap();
+        grant.audience = serde_json::from_value(input["audience"].clone()).unwrap();
+        grant.lifetime = input["lifetime"].as_u64().unwrap();
+        grant.confirmation = serde_json::from_value(input["confirmation"].clone()).unwrap();
+        let mut claims = Claims::default();
+        for (name, value) in input["claims"].as_object().into_iter().flatten() {
+            claims.insert(name, value).unwrap();
+        }
+        grant.claims = claims;
+        let issued = run(server.issue(client, grant)).unwrap();
+
+        let (header, mut claims) = parts(issued.access_token.expose());
+        assert_eq!(header, expect["header"], "{name}");
+        assert_eq!(claims, verified(&server, issued.access_token.expose(), "https://api.example.com"), "{name}");
+        let jti = claims.as_object_mut().unwrap().remove("jti").unwrap();
+        assert_eq!(jti.as_str().unwrap().len(), 22, "{name}");
+        assert_eq!(claims, expect["claims"], "{name}");
+    }
+    assert_eq!(cases, 11);
+}
+
+fn vectors_keys() -> Value {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keys.json");
+    serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap()["keys"].clone()
+}
+
+#[test]
+// req: TO-012, RS-010
+fn a_client_may_have_a_format_of_its_own() {
+    let other = my_client();
+    let server = server(config(json!({})), [jwt_client(), client(json!({
+        "client_id": "opaque", "client_secret": "a secret", "scope": "write", "grant_types": ["client_credentials"],
+        "token_endpoint_auth_method": "client_secret_post",
+    }))])
+    .with_signing_keys(SigningKeys::new([SigningKey::generate(SigningAlgorithm::Es256).unwrap()]));
+    assert_eq!(other.access_token_format, None);
+    let signed = ask(&server);
+    assert_eq!(signed.matches('.').count(), 2);
+    assert_eq!(server.tokens().len(), 0, "a signed token is its own record");
+    let claims = verified(&server, &signed, "https://as.example.com");
+    assert_eq!(claims["aud"], "https://as.example.com", "where nobody was named, the issuer");
+    let opaque = token(
+        &server,
+        &Sent::form("grant_type=client_credentials&client_id=opaque&client_secret=a+secret&scope=write"),
+    );
+    assert_eq!(opaque.text("access_token").len(), 43);
+}
+
+#[test]
+// req: IN-019, IN-020, RV-009, RV-018, RV-019, SE-016
+fn a_signed_token_is_introspected_and_revoked() {
+    let clock = TestClock::at(NOW);
+    let keys = || SigningKeys::new([SigningKey::generate(SigningAlgorithm::Es256).unwrap()]);
+    let server = server_at(config(json!({ "access_token_lifetime": 60 })), [jwt_client()], clock.clone())
+        .with_signing_keys(keys());
+    let stranger = server_at(config(json!({})), [jwt_client()], clock.clone()).with_signing_keys(keys());
+    let signed = ask(&server);
+    let told = introspect(&server, &about(&signed)).json();
+    let (_, claims) = parts(&signed);
+    for member in ["iss", "sub", "client_id", "aud", "iat", "exp", "jti", "scope"] {
+        assert_eq!(told[member], claims[member], "{member}");
+    }
+    assert_eq!((&told["active"], &told["token_type"]), (&json!(true), &json!("Bearer")));
+
+    // Another's key, another's claims, another kind: unknown, and no revocation of the real one.
+    let forged = ask(&stranger);
+    let [header, payload, signature] = signed.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    let other = URL_SAFE_NO_PAD.encode(json!({ "iss": "https://as.example.com", "sub": "a" }).to_string());
+    let none = URL_SAFE_NO_PAD.encode(json!({ "typ": "at+jwt", "alg": "none", "kid": "x" }).to_string());
+    let tampered = [
+        forged,
+        format!("{header}.{other}.{signature}"),
+        format!("{none}.{payload}."),
+        format!("{header}.{payload}."),
+        format!("{header}.{payload}.{signature}."),
+        format!("{header}.{payload}.{}", &signature[1..]),
+    ];
+    for token in &tampered {
+        assert_eq!(introspect(&server, &about(token)).body, br#"{"active":false}"#, "{token}");
+        assert_eq!(revoke(&server, &about(token)).status, 200);
+    }
+    assert_eq!(introspect(&server, &about(&signed)).json()["active"], true);
+
+    assert_eq!(revoke(&server, &about(&signed)).body, b"{}");
+    assert_eq!(revoke(&server, &about(&signed)).body, b"{}", "a second time");
+    assert_eq!(introspect(&server, &about(&signed)).body, br#"{"active":false}"#);
+    assert_eq!(server.tokens().len(), 1, "one entry in the deny list");
+    let second = ask(&server);
+    assert_eq!(introspect(&server, &about(&second)).json()["active"], true, "another token of the same client");
+    clock.advance(60);
+    assert_eq!(introspect(&server, &about(&second)).body, br#"{"active":false}"#, "past");
+    assert_eq!(server.tokens().remove_expired(Timestamp::from_secs(NOW + 60)), 1);
+}
+
+/// A successor is published before it signs, and what was signed before it stays valid.
+#[test]
+// req: MD-016, MD-017
+fn keys_rotate_by_the_clock() {
+    let clock = TestClock::at(NOW);
+    let first = SigningKey::generate(SigningAlgorithm::Es256).unwrap();
+    let keys = Arc::new(SigningKeys::new([first]).with_retire_period(3600));
+    let server = server_at(config(json!({})), [jwt_client()], clock.clone()).with_signing_keys(Arc::clone(&keys));
+    let published = |server: &Server| -> Vec<Value> {
+        let set: Value = serde_json::from_slice(&server.jwks()).unwrap();
+        set["keys"].as_array().unwrap().clone()
+    };
+    let kid = |token: &str| parts(token).0["kid"].clone();
+    let old = ask(&server);
+    keys.add(SigningKey::generate(SigningAlgorithm::Es256).unwrap(), Timestamp::from_secs(NOW + 600));
+    assert_eq!(published(&server).len(), 2, "published at once");
+    assert_eq!(kid(&ask(&server)), kid(&old), "and not used yet");
+    clock.advance(600);
+    let new = ask(&server);
+    assert_ne!(kid(&new), kid(&old));
+    for token in [&old, &new] {
+        assert_eq!(introspect(&server, &about(token)).json()["active"], true);
+        verified(&server, token, "https://as.example.com");
+    }
+    clock.advance(3601);
+    let left = published(&server);
+    assert_eq!(left.len(), 1, "retired");
+    assert_eq!(left[0]["kid"], kid(&new));
+    for key in published(&server) {
+        let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"], "public members alone");
+    }
+}
+
+#[test]
+fn a_server_without_a_key_says_so() {
+    let server = server(config(json!({})), [jwt_client()]).on_event(|_| ());
+    let sent = Sent::form(format!("grant_type=client_credentials&{CREDENTIALS}"));
+    let request = TokenRequest::parse(sent.parts()).unwrap();
+    let error = run(client_credentials::issue_client_credentials_token(&server, &request)).unwrap_err();
+    assert_eq!(error.status(), 500);
+    assert!(matches!(error.reason(), Reason::NoSigningKey("ES256")));
+    assert!(server.metadata().jwks_uri.is_none());
+}
+
+/// PEM of other tools is read, and a key of the wrong kind refused.
+#[test]
+fn keys_are_read_from_pem_and_jwk() {
+    let keys = vectors_keys();
+    let pem = include_str!("keys/ec-p256-pkcs8.pem");
+    assert!(SigningKey::from_pem(SigningAlgorithm::Es256, pem).is_ok());
+    assert!(SigningKey::from_pem(SigningAlgorithm::Es256, include_str!("keys/ec-p256-sec1.pem")).is_ok());
+    assert!(SigningKey::from_pem(SigningAlgorithm::EdDsa, include_str!("keys/ed25519-pkcs8.pem")).is_ok());
+    assert!(SigningKey::from_pem(SigningAlgorithm::Rs256, include_str!("keys/rsa-2048-pkcs8.pem")).is_ok());
+    for wrong in [SigningAlgorithm::Es384, SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256] {
+        assert!(SigningKey::from_pem(wrong, pem).is_err(), "{wrong}");
+        assert!(SigningKey::from_jwk(wrong, &keys["ec-as"].to_string()).is_err(), "{wrong}");
+    }
+    assert!(SigningKey::from_jwk(SigningAlgorithm::Rs256, &keys["rsa-weak-1024"].to_string()).is_err(), "1024 bits");
+    let key = SigningKey::from_jwk(SigningAlgorithm::Es256, &keys["ec-as"].to_string()).unwrap();
+    assert!(!format!("{key:?}").contains(keys["ec-as"]["d"].as_str().unwrap()));
+}
