@@ -117,7 +117,8 @@ fn one_token_too_many_refuses_the_request() {
         [registered(json!({ "scope": "read write only-client" }))],
     );
     for refused in [
-        "Read", // another case
+        "READ+WRITE+ONLY-CLIENT", // all of it in another case
+        "Read",                   // another case
         "READ",
         "rea", // a part
         "read1",
@@ -135,6 +136,11 @@ fn one_token_too_many_refuses_the_request() {
     }
     assert!(server.tokens().is_empty());
     assert_eq!(granted(&server, "scope=read+write"), "read write");
+    let all = support::server(config(json!({})), [registered(json!({ "scope": "read write" }))]);
+    assert_eq!(
+        (granted(&all, "scope=read+write"), granted(&all, "scope=READ+WRITE")),
+        ("read write".into(), REFUSED.into())
+    );
 }
 
 #[test]
