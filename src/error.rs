@@ -324,7 +324,10 @@ impl Reason {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::ClientStore(error) | Self::TokenStore(error) => Some(error.retry_after().as_secs().max(1)),
-            Self::VerifierBusy | Self::VerifierLost | Self::Random(_) => Some(1),
+            Self::VerifierBusy
+            | Self::VerifierLost
+            | Self::Random(_)
+            | Self::Refused { code: ErrorCode::TemporarilyUnavailable, .. } => Some(1),
             _ => None,
         }
     }

@@ -926,6 +926,10 @@ fn a_registration_says_what_is_wrong_with_it() {
         (json!({ "access_token_lifetime": 0 }), vec!["access_token_lifetime"]),
         (json!({ "access_token_lifetime": 315_360_001_u64 }), vec!["access_token_lifetime"]),
         (json!({ "access_token_format": "xml" }), vec!["access_token_format"]),
+        (
+            json!({ "client_secret": null, "client_secrets": [{ "id": "a", "secret": "first secret" }, { "id": "a", "secret": "other secret" }] }),
+            vec!["client_secrets"],
+        ),
     ] {
         assert_eq!(faults(members.clone()), keys, "{members}");
         // Whatever is wrong, the server does not use it.
@@ -1367,6 +1371,7 @@ mod argon2id {
             good.replace("t=2", "t=0"),
             good.replace("p=1", "p=0"),
             good.replace("p=1", "p=1,x=1"),
+            good.replace("v=19", "v=18"),
             format!("{good}$x"),
             format!("{good}="),
             format!("{good}\n"),

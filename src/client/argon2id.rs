@@ -39,7 +39,8 @@ pub(super) fn check(text: &str) -> Result<(), InvalidVerifier> {
     let hash = PasswordHash::new(text).map_err(|_| malformed)?;
     let params = Params::try_from(&hash).map_err(|_| malformed)?;
     let complete = hash.salt.is_some() && hash.hash.is_some();
-    if hash.algorithm.as_str() != "argon2id" || !complete {
+    let known = hash.version.is_none_or(|version| Version::try_from(version).is_ok());
+    if hash.algorithm.as_str() != "argon2id" || !complete || !known {
         return Err(malformed);
     }
     if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {

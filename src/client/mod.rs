@@ -427,6 +427,11 @@ impl Client {
         if self.client_secrets.len() > MAX_SECRETS {
             faults.push(Fault::new("client_secrets", format!("at most {MAX_SECRETS} secrets")));
         }
+        let mut others = self.client_secrets.iter().map(|secret| &secret.id);
+        if std::iter::from_fn(|| others.next().map(|id| others.clone().any(|other| other == id))).any(|twice| twice) {
+            faults
+                .push(Fault::new("client_secrets", "each needs an id of its own, so that events can tell them apart"));
+        }
         if let (Some(default), Some(scope)) = (&self.default_scope, &self.scope)
             && !scope.contains_all(default)
         {
