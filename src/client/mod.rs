@@ -427,10 +427,10 @@ impl Client {
         if self.client_secrets.len() > MAX_SECRETS {
             faults.push(Fault::new("client_secrets", format!("at most {MAX_SECRETS} secrets")));
         }
-        let mut others = self.client_secrets.iter().map(|secret| &secret.id);
-        if std::iter::from_fn(|| others.next().map(|id| others.clone().any(|other| other == id))).any(|twice| twice) {
-            faults
-                .push(Fault::new("client_secrets", "each needs an id of its own, so that events can tell them apart"));
+        let earlier = |at: usize| self.client_secrets.iter().take(at).map(|secret| &secret.id);
+        if self.client_secrets.iter().enumerate().any(|(at, secret)| earlier(at).any(|id| *id == secret.id)) {
+            let problem = "each needs an id of its own, so that events can tell them apart";
+            faults.push(Fault::new("client_secrets", problem));
         }
         if let (Some(default), Some(scope)) = (&self.default_scope, &self.scope)
             && !scope.contains_all(default)
