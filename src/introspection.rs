@@ -187,8 +187,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let owner = if *client_id == caller.client.client_id {
             Some(Arc::clone(&caller.client))
         } else {
-            let owner = self.clients.client(client_id.as_str()).await.map_err(Reason::ClientStore)?;
-            owner.filter(|owner| owner.client_id == *client_id && self.check_registration(owner).is_ok())
+            self.find(client_id.as_str()).await?.filter(|owner| self.check_registration(owner).is_ok())
         };
         let stands = owner.is_some_and(|owner| owner.token_stands(found.token.issued_at));
         Ok(stands.then_some(found))

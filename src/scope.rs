@@ -45,7 +45,7 @@ impl Scope {
     /// [`InvalidScope`] for any other character, an empty value, a space that is not between two tokens, or a breach of a limit.
     pub fn parse(value: &str) -> Result<Self, InvalidScope> {
         check(value)?;
-        if has_repeated_token(value) { Ok(Self::from_distinct(value.split(' '))) } else { Ok(Self(value.into())) }
+        if has_repeated_token(value) { Ok(Self::of_distinct(value.split(' '))) } else { Ok(Self(value.into())) }
     }
 
     /// The scope of these tokens, each of them one word; empty for no tokens. The limits on a whole value are for requests;
@@ -54,16 +54,11 @@ impl Scope {
     /// # Errors
     /// [`InvalidScope`] where a token is empty, over 256 octets, or has a character outside the grammar.
     pub fn from_tokens<I: IntoIterator<Item: AsRef<str>>>(tokens: I) -> Result<Self, InvalidScope> {
-        let mut distinct: Vec<I::Item> = Vec::new();
-        for token in tokens {
-            if !is_token(token.as_ref()) {
-                return Err(InvalidScope);
-            }
-            if !distinct.iter().any(|own| own.as_ref() == token.as_ref()) {
-                distinct.push(token);
-            }
+        let tokens: Vec<I::Item> = tokens.into_iter().collect();
+        if !tokens.iter().all(|token| is_token(token.as_ref())) {
+            return Err(InvalidScope);
         }
-        Ok(Self::from_distinct(distinct.iter().map(AsRef::as_ref)))
+        Ok(Self::of_distinct(tokens.iter().map(AsRef::as_ref)))
     }
 
     /// The value as it stands in requests and answers: tokens parted by single spaces.
@@ -91,7 +86,8 @@ impl Scope {
         Arc::ptr_eq(&self.0, &other.0) || other.tokens().all(|token| self.contains(token))
     }
 
-    fn from_distinct<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
+    /// Each token once, in order of first use.
+    fn of_distinct<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
         let mut distinct: Vec<&str> = Vec::new();
         for token in tokens {
             if !distinct.contains(&token) {
@@ -218,7 +214,7 @@ impl Rules {
         } else if lists.iter().flatten().all(|list| list.contains_all(wanted)) {
             Some(wanted.clone())
         } else {
-            Some(Scope::from_distinct(wanted.tokens().filter(|token| may(token)))).filter(|left| !left.is_empty())
+            Some(Scope::of_distinct(wanted.tokens().filter(|token| may(token)))).filter(|left| !left.is_empty())
         }
     }
 }

@@ -193,8 +193,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         Ok(self.authenticated(found, at, credentials.endpoint, credentials.peer, Vec::new()))
     }
 
-    /// Looks a client up by what a stranger wrote. Text that no client can be called never reaches the store.
-    async fn find(&self, client_id: &str) -> Result<Option<Arc<Client>>, Reason> {
+    /// Looks a client up by what a stranger wrote, or a token says. Text that no client can be called never reaches the store.
+    pub(crate) async fn find(&self, client_id: &str) -> Result<Option<Arc<Client>>, Reason> {
         if !ClientId::is_valid(client_id) {
             return Ok(None);
         }
