@@ -17,9 +17,13 @@ use crate::client::authentication::AuthenticatedClient;
 use crate::client::{Client, ClientStore};
 use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
+#[cfg(feature = "jwt")]
+use crate::jose::Jws;
 use crate::request::{CallerAndToken, Credentials, Parts};
 use crate::response::{json, no_store};
 use crate::server::AuthorizationServer;
+#[cfg(feature = "jwt")]
+use crate::token::jwt::{self, AccessTokenClaims};
 use crate::token::{AccessTokenFormat, Confirmation, RecordValue, TokenRecord, TokenStore};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -199,7 +203,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             return Ok(None);
         }
         #[cfg(feature = "jwt")]
-        if let Some(claims) = self.signing_keys.verify(token, now) {
+        if let Some(claims) = self.signed_token(token, now) {
             if claims.iss != *self.issuer || claims.exp <= now {
                 return Ok(None);
             }
@@ -208,7 +212,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 return Ok(None);
             }
             let (jti, expires_at) = (claims.jti.clone(), claims.exp);
-            let token = crate::token::jwt::record(claims);
+            let token = jwt::record(claims);
             return Ok(Some(FoundToken { token, jti, expires_at, format: AccessTokenFormat::Jwt }));
         }
         let key = self.keys.access_token(token);
@@ -220,5 +224,12 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             }
             RecordValue::OneTime | RecordValue::Revoked => None,
         }))
+    }
+    /// The claims of an access token that a published key of this server signed.
+    #[cfg(feature = "jwt")]
+    fn signed_token(&self, token: &str, now: Timestamp) -> Option<AccessTokenClaims<'static>> {
+        let jws = Jws::read(token.into()).ok()?;
+        self.signing_keys.verify(&jws, now).ok()?;
+        jwt::read(&jws).ok()
     }
 }

@@ -88,7 +88,10 @@ pub use token::{
 mod jose;
 #[cfg(feature = "jwt")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
-pub use jose::{InvalidJwk, InvalidKey, SigningAlgorithm, SigningKey, SigningKeys};
+pub use jose::{
+    FetchedJwks, InvalidJwk, InvalidJwt, InvalidKey, JwkSet, JwksCache, JwksError, JwsAlgorithm, MacKey, SigningAlgorithm,
+    SigningKey, SigningKeys,
+};
 pub mod store;
 pub use store::StoreError;
 

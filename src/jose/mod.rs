@@ -9,11 +9,21 @@
 //! # Ok::<(), client_credentials::InvalidKey>(())
 //! ```
 
+mod algorithm;
+mod json;
 mod jwk;
 mod jws;
 mod keys;
+mod mac;
+mod remote;
+mod signing;
 
-pub use jwk::InvalidJwk;
-pub(crate) use jws::Claims;
-pub use jws::{InvalidKey, SigningAlgorithm, SigningKey};
+pub use algorithm::JwsAlgorithm;
+pub use jwk::{InvalidJwk, JwkSet};
+pub use jws::InvalidJwt;
+pub(crate) use jws::Jws;
 pub use keys::SigningKeys;
+pub use mac::MacKey;
+pub use remote::{FetchedJwks, JwksCache, JwksError};
+pub(crate) use signing::JwtType;
+pub use signing::{InvalidKey, SigningAlgorithm, SigningKey};

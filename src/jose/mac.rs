@@ -1,0 +1,67 @@
+//! The key of `client_secret_jwt`: a raw secret, of a type that no JWK can become (RFC 7518 §3.2, RFC 8725 §3.1).
+
+use super::JwsAlgorithm;
+use super::jws::{InvalidJwt, Jws};
+use super::signing::InvalidKey;
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Octets of a key, at least: those of HS256.
+const MIN: usize = 32;
+/// Octets of a key, at most: those of a client secret.
+const MAX: usize = 1024;
+
+/// The raw secret of a client that authenticates by `client_secret_jwt`; Debug is redacted, the memory is wiped on drop.
+///
+/// Unlike other secrets it cannot be kept as a hash: both sides compute the same MAC. Its serde form is the key itself, in
+/// base64url, so what a client with such a key serialises to is a secret. Prefer `private_key_jwt`.
+///
+/// OpenID Connect Core §9.
+#[derive(Clone)]
+pub struct MacKey(Zeroizing<Vec<u8>>);
+
+impl MacKey {
+    /// A key of these octets: of a secret's text, its UTF-8.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] for fewer than 32 octets or more than 1024. HS384 takes keys of 48 octets, HS512 of 64.
+    pub fn new(octets: impl Into<Vec<u8>>) -> Result<Self, InvalidKey> {
+        let octets = Zeroizing::new(octets.into());
+        let fits = (MIN..=MAX).contains(&octets.len());
+        if fits { Ok(Self(octets)) } else { Err(InvalidKey { problem: "of a MAC must have 32 to 1024 octets" }) }
+    }
+
+    /// Whether the MAC is this key's, in constant time.
+    pub(crate) fn verify(&self, jws: &Jws<'_>, algorithm: JwsAlgorithm) -> Result<(), InvalidJwt> {
+        let (mac, least) = algorithm.hmac().ok_or(InvalidJwt::Algorithm("is none of a MAC"))?;
+        if self.0.len() < least {
+            return Err(InvalidJwt::Algorithm("needs a longer secret"));
+        }
+        let key = hmac::Key::new(mac, &self.0);
+        hmac::verify(&key, jws.message().as_bytes(), jws.signature()).map_err(|_| InvalidJwt::Signature)
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(..)")
+    }
+}
+
+impl Serialize for MacKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(URL_SAFE_NO_PAD.encode(&*self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for MacKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let octets = URL_SAFE_NO_PAD.decode(&*text).map_err(|_| de::Error::custom("expected base64url"))?;
+        Self::new(octets).map_err(de::Error::custom)
+    }
+}
