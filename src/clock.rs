@@ -45,6 +45,20 @@ impl Timestamp {
         Self::from_secs(self.as_secs().saturating_add(seconds))
     }
 
+    /// This many seconds later.
+    #[cfg(feature = "jwt")]
+    pub(crate) const fn plus(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1000)))
+    }
+
+    /// A NumericDate: a JSON number of seconds, perhaps with a fraction, below 2^53 (RFC 7519 §2); `None` for anything else.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn of_numeric_date(value: &serde_json::Value) -> Option<Self> {
+        const END: f64 = 9_007_199_254_740_992.0;
+        let seconds = value.as_f64().filter(|seconds| (0.0..END).contains(seconds))?;
+        Some(value.as_u64().map_or_else(|| Self((seconds * 1000.0) as u64), Self::from_secs))
+    }
+
     /// The full second that `self` lies in or before.
     pub(crate) const fn rounded_up(self) -> Self {
         Self::from_secs(self.0.div_ceil(1000))

@@ -10,6 +10,8 @@
 //! ```
 
 use crate::client::{AuthenticationMethod, Fault};
+#[cfg(feature = "jwt")]
+use crate::jose::InvalidJwt;
 use crate::random::RandomError;
 use crate::response::no_store;
 use crate::store::StoreError;
@@ -175,6 +177,14 @@ pub enum Reason {
     /// A one-time value came after its end.
     #[error("a one-time value has expired")]
     OneTimeValueExpired,
+    /// `client_assertion_type` is another than that of JWTs.
+    #[error("the client_assertion_type is not supported")]
+    UnsupportedAssertionType,
+    /// The client assertion is not believed.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[error("the client assertion is refused: {0}")]
+    InvalidAssertion(#[from] InvalidJwt),
     /// All slow verifications that may run at once are running.
     #[error("too many slow secret verifications at once")]
     VerifierBusy,
@@ -306,7 +316,10 @@ impl Reason {
             | Self::WrongSecret
             | Self::ExpiredSecret
             | Self::AlreadyUsed
+            | Self::UnsupportedAssertionType
             | Self::OneTimeValueExpired => (InvalidClient, InvalidClient.description().into()),
+            #[cfg(feature = "jwt")]
+            Self::InvalidAssertion(_) => (InvalidClient, InvalidClient.description().into()),
             Self::VerifierBusy | Self::VerifierLost | Self::ClientStore(_) | Self::TokenStore(_) | Self::Random(_) => {
                 (TemporarilyUnavailable, TemporarilyUnavailable.description().into())
             }

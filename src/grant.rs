@@ -248,12 +248,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let algorithm = self.config.signing_algorithms.first().ok_or(Reason::NoSigningKey("any algorithm"))?;
         let key = self.signing_keys.signer(*algorithm, client.at).ok_or(Reason::NoSigningKey(algorithm.as_str()))?;
         let (access_token, jti) = jwt::mint(&key, &*self.random, &self.issuer, expires_at, token)?;
-        if !client.one_time.is_empty() {
-            match self.tokens.insert(&client.one_time, client.at).await.map_err(Reason::TokenStore)? {
-                Inserted::All => {}
-                Inserted::Exists(_) => return Err(Reason::AlreadyUsed),
-            }
-        }
+        self.spend(client).await?;
         Ok((access_token, Jti::Text(jti)))
     }
 

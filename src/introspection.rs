@@ -72,8 +72,7 @@ pub async fn introspect_token<C: ClientStore, T: TokenStore>(
     request: &IntrospectionRequest<'_>,
 ) -> Result<IntrospectionResponse, TokenError> {
     let caller = server.authenticate(request.credentials()).await?;
-    let found = server.live_token(&request.0.token, &caller).await;
-    let found = found.map_err(|reason| server.refused(&caller, reason))?;
+    let found = look(server, &request.0.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
     let visible = found.filter(|found| may_see(caller.client(), &found.token));
     let response = IntrospectionResponse(visible.map(|FoundToken { token, jti, expires_at, .. }| {
         Box::new(Active { issuer: Arc::clone(&server.issuer), jti, expires_at: expires_at.as_secs(), token })
@@ -83,6 +82,17 @@ pub async fn introspect_token<C: ClientStore, T: TokenStore>(
         observer(&caller.event(&server.issuer, Outcome::Introspected { active: response.is_active(), jti }));
     }
     Ok(response)
+}
+
+/// The token, once everything is known that the answer needs: then what the caller may use only once is spent.
+async fn look<C: ClientStore, T: TokenStore>(
+    server: &AuthorizationServer<C, T>,
+    token: &str,
+    caller: &AuthenticatedClient,
+) -> Result<Option<FoundToken>, Reason> {
+    let found = server.live_token(token, caller).await?;
+    server.spend(caller).await?;
+    Ok(found)
 }
 
 fn may_see(caller: &Client, token: &TokenRecord) -> bool {

@@ -63,6 +63,9 @@ pub use request::{CertificateChain, ClientCertificate, Credentials, Field, MAX_B
 // Who sent it.
 mod client;
 pub use client::authentication::AuthenticatedClient;
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+pub use client::{AssertionAudience, FederatedIssuer};
 pub use client::{
     AuthenticationMethod, BasicEncoding, Client, ClientId, ClientSecret, ClientStore, Fault, InvalidClientId,
     InvalidVerifier, RegisteredSecret, SecretVerifier, VerifierKind,
@@ -89,8 +92,8 @@ mod jose;
 #[cfg(feature = "jwt")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
 pub use jose::{
-    FetchedJwks, InvalidJwk, InvalidJwt, InvalidKey, JwkSet, JwksCache, JwksError, JwsAlgorithm, MacKey, SigningAlgorithm,
-    SigningKey, SigningKeys,
+    FetchedJwks, InvalidJwk, InvalidJwt, InvalidKey, JwkSet, JwksCache, JwksError, JwsAlgorithm, MacKey,
+    SigningAlgorithm, SigningKey, SigningKeys,
 };
 pub mod store;
 pub use store::StoreError;

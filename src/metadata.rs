@@ -10,6 +10,8 @@
 //! ```
 
 use crate::client::{AuthenticationMethod, ClientStore};
+#[cfg(feature = "jwt")]
+use crate::jose::JwsAlgorithm;
 use crate::response::{json, no_store};
 use crate::server::{AuthorizationServer, Config, Endpoints};
 use crate::token::TokenStore;
@@ -26,6 +28,9 @@ pub struct Metadata {
     pub issuer: String,
     pub token_endpoint: String,
     pub token_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
+    /// Of client assertions, where a method takes them; the same at each endpoint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Required although there is no authorization endpoint, hence empty (RFC 8414 §2).
     pub response_types_supported: [&'static str; 0],
     /// Always written: absent would mean `authorization_code` and `implicit`.
@@ -38,10 +43,17 @@ pub struct Metadata {
     pub introspection_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub introspection_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// Of signed introspection answers (RFC 9701 §7), where the server has keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_signing_alg_values_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
 }
 
 impl Metadata {
@@ -50,6 +62,8 @@ impl Metadata {
         let Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint, jwks_uri: _ } = config.endpoints();
         let methods = config.enabled_methods();
         let methods_of = |endpoint: &Option<String>| endpoint.as_ref().map_or_else(Vec::new, |_| methods.clone());
+        let algorithms = assertion_algorithms(config, &methods);
+        let algorithms_of = |endpoint: &Option<String>| endpoint.as_ref().map_or_else(Vec::new, |_| algorithms.clone());
         Self {
             issuer: config.issuer.clone(),
             token_endpoint,
@@ -57,10 +71,14 @@ impl Metadata {
             grant_types_supported: config.grant_types.clone(),
             scopes_supported: config.scopes.clone().unwrap_or_default(),
             introspection_endpoint_auth_methods_supported: methods_of(&introspection_endpoint),
+            introspection_endpoint_auth_signing_alg_values_supported: algorithms_of(&introspection_endpoint),
             introspection_endpoint,
+            introspection_signing_alg_values_supported: Vec::new(),
             jwks_uri: None,
             revocation_endpoint_auth_methods_supported: methods_of(&revocation_endpoint),
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms_of(&revocation_endpoint),
             revocation_endpoint,
+            token_endpoint_auth_signing_alg_values_supported: algorithms,
             token_endpoint_auth_methods_supported: methods,
         }
     }
@@ -76,13 +94,46 @@ impl Metadata {
     }
 }
 
+/// The names of the algorithms that an assertion may have, by the enabled methods (RFC 8414 §2); Ed25519 has two, both of which
+/// are read.
+fn assertion_algorithms(config: &Config, methods: &[AuthenticationMethod]) -> Vec<&'static str> {
+    #[cfg(feature = "jwt")]
+    {
+        let takes = |algorithm: &JwsAlgorithm| {
+            methods.contains(match algorithm.is_symmetric() {
+                true => &AuthenticationMethod::ClientSecretJwt,
+                false => &AuthenticationMethod::PrivateKeyJwt,
+            })
+        };
+        match &config.token_endpoint_auth_signing_algs {
+            Some(chosen) => chosen.iter().copied().filter(takes).map(JwsAlgorithm::as_str).collect(),
+            None => {
+                let names = |algorithm: JwsAlgorithm| {
+                    [Some(algorithm.as_str()), (algorithm == JwsAlgorithm::EdDsa).then_some("Ed25519")]
+                };
+                JwsAlgorithm::ALL.into_iter().filter(takes).flat_map(names).flatten().collect()
+            }
+        }
+    }
+    #[cfg(not(feature = "jwt"))]
+    {
+        let _ = (config, methods);
+        Vec::new()
+    }
+}
+
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// What this server says of itself.
     pub fn metadata(&self) -> Metadata {
         let metadata = Metadata::of(self.config());
         #[cfg(feature = "jwt")]
         if !self.signing_keys.is_empty() {
-            return Metadata { jwks_uri: self.config().endpoints().jwks_uri, ..metadata };
+            let algorithm = self.config().signing_algorithms.first().map(|algorithm| algorithm.as_str());
+            return Metadata {
+                jwks_uri: self.config().endpoints().jwks_uri,
+                introspection_signing_alg_values_supported: algorithm.into_iter().collect(),
+                ..metadata
+            };
         }
         metadata
     }

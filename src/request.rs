@@ -16,6 +16,8 @@
 //! ```
 
 use crate::audit::Endpoint;
+#[cfg(feature = "jwt")]
+use crate::client::assertion::{Assertion, UnreadableAssertion};
 use crate::client::basic::{self, Authorization};
 use crate::error::{Reason, TokenError};
 use crate::form;
@@ -325,7 +327,11 @@ pub(crate) enum Mechanism<'a> {
         client_secret: SecretText<'a>,
     },
     UnsupportedScheme,
-    /// A client assertion (RFC 7521 §4.2), which this build cannot check.
+    /// A client assertion (RFC 7521 §4.2): read once, for its claims say whose it is.
+    #[cfg(feature = "jwt")]
+    Assertion(Result<Box<Assertion<'a>>, UnreadableAssertion>),
+    /// A client assertion, which this build cannot check.
+    #[cfg(not(feature = "jwt"))]
     Assertion,
     /// A certificate, which this build cannot check; it counts only where there is no other mechanism.
     Certificate,
@@ -360,6 +366,11 @@ impl<'a> Credentials<'a> {
                 Mechanism::Post { client_id, client_secret }
             }
             (None, None, true) => match (assertion, assertion_type) {
+                #[cfg(feature = "jwt")]
+                (Some(assertion), Some(assertion_type)) => {
+                    Mechanism::Assertion(Assertion::read(assertion, &assertion_type).map(Box::new))
+                }
+                #[cfg(not(feature = "jwt"))]
                 (Some(_), Some(_)) => Mechanism::Assertion,
                 (Some(_), None) => {
                     let (present, absent) = ("client_assertion", "client_assertion_type");
@@ -381,7 +392,21 @@ impl<'a> Credentials<'a> {
     pub fn claimed_client_id(&self) -> Option<&str> {
         match &self.mechanism {
             Mechanism::Basic(basic) => Some(basic.decoded().unwrap_or_else(|| basic.raw()).0),
+            #[cfg(feature = "jwt")]
+            Mechanism::Assertion(Ok(assertion)) => self.client_id.as_deref().or_else(|| assertion.issuer()),
             _ => self.client_id.as_deref(),
+        }
+    }
+
+    /// Whether the proof is a signed assertion or a certificate: not to be guessed, so a limit on guesses need not hold it up.
+    pub fn cannot_be_guessed(&self) -> bool {
+        match self.mechanism {
+            #[cfg(feature = "jwt")]
+            Mechanism::Assertion(_) => true,
+            #[cfg(not(feature = "jwt"))]
+            Mechanism::Assertion => true,
+            Mechanism::Certificate => true,
+            Mechanism::None | Mechanism::Basic(_) | Mechanism::Post { .. } | Mechanism::UnsupportedScheme => false,
         }
     }
 }
@@ -393,6 +418,9 @@ impl fmt::Debug for Credentials<'_> {
             Mechanism::Basic(_) => "Basic",
             Mechanism::Post { .. } => "client_secret in the body",
             Mechanism::UnsupportedScheme => "unsupported scheme",
+            #[cfg(feature = "jwt")]
+            Mechanism::Assertion(_) => "client_assertion",
+            #[cfg(not(feature = "jwt"))]
             Mechanism::Assertion => "client_assertion",
             Mechanism::Certificate => "certificate",
         };

@@ -72,10 +72,12 @@ async fn end<C: ClientStore, T: TokenStore>(
     token: &str,
     caller: &AuthenticatedClient,
 ) -> Result<Option<String>, Reason> {
-    let Some(found) = server.unexpired_token(token, caller.at).await? else { return Ok(None) };
-    if found.token.client_id != caller.client.client_id {
+    let found = server.unexpired_token(token, caller.at).await?;
+    if found.as_ref().is_some_and(|found| found.token.client_id != caller.client.client_id) {
         return Err(Reason::NotTheOwner); // RFC 7009 §2.1
     }
+    server.spend(caller).await?;
+    let Some(found) = found else { return Ok(None) };
     match found.format {
         AccessTokenFormat::Opaque => {
             server.tokens.remove(&server.keys.access_token(token)).await.map_err(Reason::TokenStore)?;

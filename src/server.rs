@@ -17,7 +17,7 @@ use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, Regi
 use crate::clock::{Clock, SystemClock};
 use crate::error::TokenError;
 #[cfg(feature = "jwt")]
-use crate::jose::{SigningAlgorithm, SigningKeys};
+use crate::jose::{JwksCache, JwsAlgorithm, SigningAlgorithm, SigningKeys};
 use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
 use crate::resource;
@@ -86,6 +86,27 @@ pub struct Config {
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     #[serde(default = "default_algorithms")]
     pub signing_algorithms: Vec<SigningAlgorithm>,
+    /// The algorithms of client assertions that are taken. Default: all that [`JwsAlgorithm`] has.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default)]
+    pub token_endpoint_auth_signing_algs: Option<Vec<JwsAlgorithm>>,
+    /// Seconds from now until the `exp` of a client's assertion, at most: 1 to 3600. Default: 600.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default = "default_assertion_lifetime")]
+    pub assertion_max_lifetime: u64,
+    /// Seconds by which another's clock may differ from this server's, 0 to 60. Default: 30.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default = "default_skew")]
+    pub clock_skew: u64,
+    /// Hosts behind a `jwks_uri` that may have a private address and any port: names, addresses, or ranges such as
+    /// `10.0.0.0/8`. `http` is for those of them that are this machine alone. Default: none.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default)]
+    pub jwks_uri_allowed_hosts: Vec<String>,
     /// Where the endpoints are, for the metadata. Default: PingAM's paths below the issuer.
     #[serde(default)]
     pub endpoints: Option<Endpoints>,
@@ -122,6 +143,16 @@ const fn default_lifetime() -> u64 {
     3600
 }
 
+#[cfg(feature = "jwt")]
+const fn default_assertion_lifetime() -> u64 {
+    600
+}
+
+#[cfg(feature = "jwt")]
+const fn default_skew() -> u64 {
+    30
+}
+
 impl Config {
     /// The defaults for this issuer.
     pub fn new(issuer: impl Into<String>) -> Self {
@@ -140,6 +171,14 @@ impl Config {
             unknown_client_work: VerifierKind::default(),
             #[cfg(feature = "jwt")]
             signing_algorithms: default_algorithms(),
+            #[cfg(feature = "jwt")]
+            token_endpoint_auth_signing_algs: None,
+            #[cfg(feature = "jwt")]
+            assertion_max_lifetime: default_assertion_lifetime(),
+            #[cfg(feature = "jwt")]
+            clock_skew: default_skew(),
+            #[cfg(feature = "jwt")]
+            jwks_uri_allowed_hosts: Vec::new(),
             endpoints: None,
         }
     }
@@ -212,6 +251,18 @@ impl Config {
         if self.signing_algorithms.is_empty() {
             fault("signing_algorithms", "must name an algorithm");
         }
+        #[cfg(feature = "jwt")]
+        {
+            if self.token_endpoint_auth_signing_algs.as_ref().is_some_and(Vec::is_empty) {
+                fault("token_endpoint_auth_signing_algs", "must name an algorithm");
+            }
+            if !(1..=3600).contains(&self.assertion_max_lifetime) {
+                fault("assertion_max_lifetime", "must be 1 to 3600 seconds");
+            }
+            if self.clock_skew > 60 {
+                fault("clock_skew", "must be 0 to 60 seconds");
+            }
+        }
         if self.access_token_format == AccessTokenFormat::Jwt && cfg!(not(feature = "jwt")) {
             fault("access_token_format", "jwt is not in this build; opaque is");
         }
@@ -254,6 +305,13 @@ impl Endpoints {
             revocation_endpoint: None,
             jwks_uri: None,
         }
+    }
+
+    /// Whether a URL is that of an endpoint where clients authenticate.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn has(&self, url: &str) -> bool {
+        let optional = [&self.introspection_endpoint, &self.revocation_endpoint];
+        self.token_endpoint == url || optional.into_iter().flatten().any(|own| own == url)
     }
 
     fn below(base: &str) -> Self {
@@ -326,6 +384,11 @@ pub struct AuthorizationServer<C, T> {
     pub(crate) slow_verifier: SlowVerifier,
     #[cfg(feature = "jwt")]
     pub(crate) signing_keys: Arc<SigningKeys>,
+    #[cfg(feature = "jwt")]
+    pub(crate) jwks_cache: Option<Arc<JwksCache>>,
+    /// The algorithms of client assertions.
+    #[cfg(feature = "jwt")]
+    pub(crate) assertion_algorithms: Vec<JwsAlgorithm>,
 }
 
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
@@ -356,6 +419,13 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             slow_verifier: SlowVerifier::new(),
             #[cfg(feature = "jwt")]
             signing_keys: Arc::new(SigningKeys::new([])),
+            #[cfg(feature = "jwt")]
+            jwks_cache: None,
+            #[cfg(feature = "jwt")]
+            assertion_algorithms: match &config.token_endpoint_auth_signing_algs {
+                Some(algorithms) => algorithms.clone(),
+                None => JwsAlgorithm::ALL.to_vec(),
+            },
             clock: Box::new(SystemClock),
             random: Box::new(SystemRandom),
             observer: None,
@@ -391,6 +461,15 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     #[must_use]
     pub fn with_signing_keys(self, keys: impl Into<Arc<SigningKeys>>) -> Self {
         Self { signing_keys: keys.into(), ..self }
+    }
+
+    /// The same server, with a cache that fetches the key sets behind `jwks_uri`; without one, clients that have their keys
+    /// there are refused. Servers of one process may share it.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[must_use]
+    pub fn with_jwks_cache(self, cache: impl Into<Arc<JwksCache>>) -> Self {
+        Self { jwks_cache: Some(cache.into()), ..self }
     }
 
     /// The public key set (RFC 7517 §5): keys that sign, will sign, or signed what may still live. No private member is in it.

@@ -915,8 +915,15 @@ fn a_registration_says_what_is_wrong_with_it() {
         (json!({ "token_endpoint_auth_method": 7 }), vec!["token_endpoint_auth_method"]),
         (json!({ "client_secret": null }), vec!["client_secret"]),
         (json!({ "client_secret": null, "client_secrets": [] }), vec!["client_secret"]),
-        (json!({ "token_endpoint_auth_method": "private_key_jwt" }), vec!["token_endpoint_auth_method"; 2]),
-        (json!({ "jwks": { "keys": [{}] }, "jwks_uri": "https://c.example.com/jwks" }), vec!["jwks", "jwks_uri"]),
+        (json!({ "token_endpoint_auth_method": "tls_client_auth" }), vec!["token_endpoint_auth_method"; 2]),
+        #[cfg(feature = "jwt")]
+        (json!({ "token_endpoint_auth_method": "private_key_jwt" }), vec!["jwks"]),
+        #[cfg(feature = "jwt")]
+        (json!({ "jwks": { "keys": [] }, "jwks_uri": "https://c.example.com/jwks" }), vec!["jwks_uri"]),
+        #[cfg(feature = "jwt")]
+        (json!({ "jwks": { "keys": [{}] } }), vec!["jwks"]),
+        #[cfg(not(feature = "jwt"))]
+        (json!({ "jwks": { "keys": [] }, "jwks_uri": "https://c.example.com/jwks" }), vec!["jwks_uri"]),
         (
             json!({ "client_secrets": (0..9).map(|n| format!("secret no. {n}")).collect::<Vec<_>>() }),
             vec!["client_secrets"],
@@ -952,18 +959,23 @@ fn a_setting_that_this_build_cannot_honour_is_a_fault_and_no_weaker_client() {
     for (key, value) in [
         ("dpop_bound_access_tokens", json!(true)),
         ("tls_client_certificate_bound_access_tokens", json!(true)),
-        ("jwks", json!({ "keys": [] })),
-        ("jwks_uri", json!("https://c.example.com/jwks")),
-        ("token_endpoint_auth_signing_alg", json!("ES256")),
         ("tls_client_auth_subject_dn", json!("CN=c")),
         ("tls_client_auth_san_dns", json!("c.example.com")),
         ("tls_client_auth_san_uri", json!("spiffe://example.com/c")),
         ("tls_client_auth_san_ip", json!("192.0.2.7")),
         ("tls_client_auth_san_email", json!("c@example.com")),
         ("authorization_details_types", json!(["payment"])),
-        ("assertion_audience", json!("legacy")),
-        ("federated", json!([{ "issuer": "https://idp.example.com" }])),
         ("dpop_bound_access_tokens", json!("yes")),
+        #[cfg(not(feature = "jwt"))]
+        ("jwks", json!({ "keys": [] })),
+        #[cfg(not(feature = "jwt"))]
+        ("jwks_uri", json!("https://c.example.com/jwks")),
+        #[cfg(not(feature = "jwt"))]
+        ("token_endpoint_auth_signing_alg", json!("ES256")),
+        #[cfg(not(feature = "jwt"))]
+        ("assertion_audience", json!("legacy")),
+        #[cfg(not(feature = "jwt"))]
+        ("federated", json!([{ "issuer": "https://idp.example.com" }])),
         // Not known at all: a typo is no less dangerous.
         ("dpop_bound_access_token", json!(true)),
         ("Dpop_bound_access_tokens", json!(true)),

@@ -57,6 +57,10 @@ fn a_configuration_is_written_as_it_is_read() {
     });
     if cfg!(feature = "jwt") {
         everything["signing_algorithms"] = json!(["ES256", "EdDSA"]);
+        everything["token_endpoint_auth_signing_algs"] = json!(["PS256", "EdDSA", "HS256"]);
+        everything["assertion_max_lifetime"] = json!(60);
+        everything["clock_skew"] = json!(0);
+        everything["jwks_uri_allowed_hosts"] = json!(["10.0.0.0/8"]);
     }
     let config: Config = serde_json::from_value(everything.clone()).unwrap();
     assert_eq!(config.validate(), []);
@@ -79,7 +83,7 @@ fn an_unknown_key_is_refused_by_name() {
         "Issuer",
         "issuers",
         "acces_token_lifetime",
-        "clock_skew",
+        "clock_skews",
         "clients",
     ] {
         let mut settings = json!({ "issuer": ISSUER });
@@ -119,7 +123,7 @@ fn every_fault_is_told_at_once_with_its_key() {
     let config: Config = serde_json::from_value(json!({
         "issuer": "http://as.example.com", "scopes": ["a b"], "default_scopes": [""], "resources": ["api"],
         "default_resources": ["https://x.example.com/#f"], "grant_types": ["password"], "access_token_format": "jwt",
-        "access_token_lifetime": 0, "access_token_prefix": "a b", "token_endpoint_auth_methods": ["none", "private_key_jwt"],
+        "access_token_lifetime": 0, "access_token_prefix": "a b", "token_endpoint_auth_methods": ["none", "tls_client_auth"],
         "endpoints": { "token_endpoint": "/oauth2/access_token" },
     }))
     .unwrap();
@@ -134,7 +138,7 @@ fn every_fault_is_told_at_once_with_its_key() {
     for fault in &error.faults {
         assert!(!fault.problem.is_empty() && told.contains(&format!("{}: {}", fault.key, fault.problem)), "{told}");
     }
-    assert!(told.contains("private_key_jwt") && told.contains("none is not a method"), "each method by name: {told}");
+    assert!(told.contains("tls_client_auth") && told.contains("none is not a method"), "each method by name: {told}");
 }
 
 #[test]
@@ -366,7 +370,7 @@ fn the_grant_can_be_switched_off_while_tokens_are_still_introspected() {
 fn metadata_say_what_is_configured_and_no_more() {
     let methods = json!(["client_secret_basic", "client_secret_post"]);
     assert_eq!(
-        metadata(json!({})),
+        metadata(json!({ "token_endpoint_auth_methods": methods })),
         json!({
             "issuer": ISSUER,
             "token_endpoint": "https://as.example.com/oauth2/access_token",

@@ -265,12 +265,15 @@ fn wait(app: &App, request: &Request<Vec<u8>>, peer: SocketAddr) -> Option<(Stri
     }
     let issuer = &app.servers.route(request.uri().path())?.server.config().issuer;
     let parts = client_credentials::Parts::of(request);
-    let claimed = |credentials: &Credentials<'_>| credentials.claimed_client_id().map(str::to_owned);
+    // A limit on guesses holds up nobody who need not guess.
+    let claimed = |credentials: &Credentials<'_>| {
+        let client_id = credentials.claimed_client_id().map(str::to_owned);
+        (!credentials.cannot_be_guessed()).then_some(client_id)
+    };
     let client_id = TokenRequest::parse(parts)
         .map(|request| claimed(request.credentials()))
         .or_else(|_| IntrospectionRequest::parse(parts).map(|request| claimed(request.credentials())))
-        .ok()
-        .flatten();
+        .unwrap_or(Some(None))?;
     let seconds = app.limiter.wait(issuer, client_id.as_deref(), peer.ip())?;
     let client_id = client_id.unwrap_or_default();
     Some((format!("issuer={issuer} client_id=\"{}\"", Claimed::new(&client_id)), seconds))

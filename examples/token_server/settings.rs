@@ -28,6 +28,14 @@ const CONFIG: &[&str] = &[
     "issuer",
     #[cfg(feature = "jwt")]
     "signing_algorithms",
+    #[cfg(feature = "jwt")]
+    "token_endpoint_auth_signing_algs",
+    #[cfg(feature = "jwt")]
+    "assertion_max_lifetime",
+    #[cfg(feature = "jwt")]
+    "clock_skew",
+    #[cfg(feature = "jwt")]
+    "jwks_uri_allowed_hosts",
 ];
 
 /// Keys of the page that this build cannot honour yet.
@@ -37,8 +45,14 @@ const LATER: &[&str] = &[
     "signing_algorithms",
     #[cfg(not(feature = "jwt"))]
     "signing_keys",
+    #[cfg(not(feature = "jwt"))]
+    "token_endpoint_auth_signing_algs",
+    #[cfg(not(feature = "jwt"))]
     "assertion_max_lifetime",
+    #[cfg(not(feature = "jwt"))]
     "clock_skew",
+    #[cfg(not(feature = "jwt"))]
+    "jwks_uri_allowed_hosts",
     "dpop_nonce",
     "dpop_nonce_keys",
     "authorization_details_types",
@@ -46,7 +60,6 @@ const LATER: &[&str] = &[
     "tls_key",
     "client_ca",
     "trusted_proxies",
-    "jwks_uri_allowed_hosts",
 ];
 
 /// A file that has been read, and not judged yet.

@@ -4,13 +4,13 @@
 //! verification against a verifier that nothing matches.
 
 use super::secret::{self, MAX_SECRET_OCTETS};
-use super::{AuthenticationMethod, Client, ClientId, ClientStore, RegisteredSecret};
+use super::{AuthenticationMethod, Client, ClientId, ClientStore, RegisteredSecret, RegistrationRules};
 use crate::audit::{Claimed, Endpoint, Event, Outcome};
 use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
 use crate::request::{Credentials, Mechanism};
 use crate::server::{AuthorizationServer, ServerId};
-use crate::token::{Record, RecordValue, TokenStore};
+use crate::token::{Inserted, Record, RecordValue, TokenStore};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -136,8 +136,19 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             value: RecordValue::OneTime,
         };
         let one_time = once.iter().map(record).collect();
-        let found = Found { client, method: AuthenticationMethod::Custom, secret: None };
-        Ok(self.authenticated(found, at, Endpoint::Token, None, one_time))
+        let found = Found { one_time, ..Found::new(client, AuthenticationMethod::Custom, None) };
+        Ok(self.authenticated(found, at, Endpoint::Token, None))
+    }
+
+    /// Spends what the caller may use only once, for a request that issues no token to commit it with.
+    pub(crate) async fn spend(&self, caller: &AuthenticatedClient) -> Result<(), Reason> {
+        if caller.one_time.is_empty() {
+            return Ok(());
+        }
+        match self.tokens.insert(&caller.one_time, caller.at).await.map_err(Reason::TokenStore)? {
+            Inserted::All => Ok(()),
+            Inserted::Exists(_) => Err(Reason::AlreadyUsed),
+        }
     }
 
     async fn identify(&self, credentials: &Credentials<'_>, at: Timestamp) -> Result<AuthenticatedClient, Reason> {
@@ -145,6 +156,12 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let found = match &credentials.mechanism {
             Mechanism::None => return Err(Reason::NoCredentials),
             Mechanism::UnsupportedScheme => return Err(Reason::UnsupportedScheme),
+            #[cfg(feature = "jwt")]
+            Mechanism::Assertion(assertion) => match assertion {
+                Ok(assertion) => self.check_assertion(assertion, body_client_id, at).await?,
+                Err(unreadable) => return Err(unreadable.clone().into()),
+            },
+            #[cfg(not(feature = "jwt"))]
             Mechanism::Assertion => return Err(Reason::MethodNotEnabled(AuthenticationMethod::PrivateKeyJwt)),
             Mechanism::Certificate => return Err(Reason::MethodNotEnabled(AuthenticationMethod::TlsClientAuth)),
             Mechanism::Post { client_id, client_secret } => {
@@ -190,7 +207,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         if body_client_id.is_some_and(|body| body != found.client.client_id.as_str()) {
             return Err(Reason::ClientIdMismatch);
         }
-        Ok(self.authenticated(found, at, credentials.endpoint, credentials.peer, Vec::new()))
+        Ok(self.authenticated(found, at, credentials.endpoint, credentials.peer))
     }
 
     /// Looks a client up by what a stranger wrote, or a token says. Text that no client can be called never reaches the store.
@@ -225,11 +242,11 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             _ if presented.is_empty() => Err(Reason::WrongSecret),
             None => Err(Reason::WrongSecret),
             Some(secret) if !secret.stands_at(at) => Err(Reason::ExpiredSecret),
-            Some(_) => Ok(Found { client, method, secret: matched }),
+            Some(_) => Ok(Found::new(client, method, matched)),
         }
     }
 
-    fn check_standing(&self, client: &Client, method: &AuthenticationMethod) -> Result<(), Reason> {
+    pub(super) fn check_standing(&self, client: &Client, method: &AuthenticationMethod) -> Result<(), Reason> {
         if client.disabled {
             return Err(Reason::DisabledClient);
         }
@@ -245,7 +262,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
 
     /// Clients arrive at run time, so their faults do too.
     pub(crate) fn check_registration(&self, client: &Client) -> Result<(), Reason> {
-        let faults = client.faults(&self.methods);
+        let faults = client.faults(&RegistrationRules::of(&self.config, &self.methods));
         if faults.is_empty() { Ok(()) } else { Err(Reason::FaultyClient(faults)) }
     }
 
@@ -283,9 +300,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         at: Timestamp,
         endpoint: Endpoint,
         peer: Option<IpAddr>,
-        one_time: Vec<Record>,
     ) -> AuthenticatedClient {
-        let Found { client, method, secret } = found;
+        let Found { client, method, secret, one_time } = found;
         AuthenticatedClient { client, at, server: self.id, method, secret, endpoint, peer, one_time }
     }
 }
@@ -296,10 +312,19 @@ fn check_length(secret: &str) -> Result<(), Reason> {
 }
 
 /// A client, and how it was found to be the one.
-struct Found {
-    client: Arc<Client>,
-    method: AuthenticationMethod,
-    secret: Option<usize>,
+pub(super) struct Found {
+    pub(super) client: Arc<Client>,
+    pub(super) method: AuthenticationMethod,
+    /// The place of the secret that was used.
+    pub(super) secret: Option<usize>,
+    /// What may be used only once, and was.
+    pub(super) one_time: Vec<Record>,
+}
+
+impl Found {
+    pub(super) fn new(client: Arc<Client>, method: AuthenticationMethod, secret: Option<usize>) -> Self {
+        Self { client, method, secret, one_time: Vec::new() }
+    }
 }
 
 impl Client {

@@ -1,8 +1,12 @@
 //! The serde form of a client: member by member, so that one bad member is a named fault and not the end of reading.
 
 use super::secret::{MAX_SECRET_OCTETS, RegisteredSecret, SecretVerifier};
+#[cfg(feature = "jwt")]
+use super::{AssertionAudience, FederatedIssuer};
 use super::{AuthenticationMethod, BasicEncoding, Client, ClientId, Fault};
 use crate::clock::Timestamp;
+#[cfg(feature = "jwt")]
+use crate::jose::{JwkSet, JwsAlgorithm, MacKey};
 use crate::resource::Audience;
 use crate::scope::Scope;
 use crate::token::AccessTokenFormat;
@@ -31,11 +35,16 @@ const INFORMATIONAL: [&str; 12] = [
 ];
 
 /// Members that decide something which this build cannot: ignored, they would make a client weaker than it was meant.
-const SECURITY: [&str; 14] = [
+const SECURITY: &[&str] = &[
+    #[cfg(not(feature = "jwt"))]
     "jwks",
+    #[cfg(not(feature = "jwt"))]
     "jwks_uri",
+    #[cfg(not(feature = "jwt"))]
     "token_endpoint_auth_signing_alg",
+    #[cfg(not(feature = "jwt"))]
     "assertion_audience",
+    #[cfg(not(feature = "jwt"))]
     "federated",
     "tls_client_auth_subject_dn",
     "tls_client_auth_san_dns",
@@ -73,14 +82,15 @@ impl Members {
     }
 
     /// All secrets, wherever they are written. No message repeats a value.
-    fn take_secrets(&mut self) -> Vec<RegisteredSecret> {
+    fn take_secrets(&mut self, methods: &[AuthenticationMethod]) -> Vec<RegisteredSecret> {
+        let keeps_raw = methods.contains(&AuthenticationMethod::ClientSecretJwt);
         let mut secrets = Vec::new();
         let expires_at: Option<Timestamp> = self.take("client_secret_expires_at");
         let expires_at = expires_at.filter(|at| *at > Timestamp::default()); // 0 means never (RFC 7591 §3.2.1)
         for (key, member) in [("client_secret", "secret"), ("client_secret_hash", "hash")] {
             if let Some(value) = self.values.remove(key).filter(|value| !value.is_null()) {
                 let table = [(member.to_owned(), value)].into_iter().collect();
-                let secret = self.read_secret(key, table, key);
+                let secret = self.read_secret(key, table, key, keeps_raw);
                 secrets.extend(secret.map(|secret| RegisteredSecret { expires_at, ..secret }));
             }
         }
@@ -97,7 +107,7 @@ impl Members {
                         Value::Object(table) => table,
                         text => [("secret".to_owned(), text)].into_iter().collect(),
                     };
-                    let secret = self.read_secret(&key, table, &(at + 1).to_string());
+                    let secret = self.read_secret(&key, table, &(at + 1).to_string(), keeps_raw);
                     secrets.extend(secret);
                 }
             }
@@ -111,9 +121,21 @@ impl Members {
         key: &str,
         mut table: serde_json::Map<String, Value>,
         id: &str,
+        keeps_raw: bool,
     ) -> Option<RegisteredSecret> {
         let fault = |problem: &str| Fault::new(key, problem);
+        #[cfg(feature = "jwt")]
+        let mut mac_key: Option<MacKey> = match table.remove("mac_key").map(serde_json::from_value) {
+            None => None,
+            Some(Ok(mac_key)) => mac_key,
+            Some(Err(_)) => {
+                self.faults.push(fault("mac_key must be 32 to 1024 octets in base64url"));
+                return None;
+            }
+        };
         let verifier = match (table.remove("secret"), table.remove("hash")) {
+            #[cfg(feature = "jwt")]
+            (None, None) if mac_key.is_some() => mac_key.as_ref().map(MacKey::verifier)?,
             (Some(Value::String(mut secret)), None) => {
                 if secret.is_empty() || secret.len() > MAX_SECRET_OCTETS || secret.chars().any(char::is_control) {
                     self.faults.push(fault("must be 1 to 1024 octets of UTF-8 without control characters"));
@@ -123,6 +145,13 @@ impl Members {
                     self.warnings.push(fault("is shorter than 8 characters"));
                 }
                 let verifier = SecretVerifier::sha256(&secret);
+                #[cfg(feature = "jwt")]
+                if keeps_raw {
+                    match MacKey::new(secret.as_bytes()) {
+                        Ok(raw) => mac_key = Some(raw),
+                        Err(_) => self.faults.push(fault("client_secret_jwt needs a secret of at least 32 octets")),
+                    }
+                }
                 secret.zeroize();
                 verifier
             }
@@ -158,10 +187,18 @@ impl Members {
             self.faults.push(fault(&format!("has an unknown member {unknown:?}")));
             return None;
         }
-        Some(RegisteredSecret { expires_at, ..RegisteredSecret::new(id, verifier) })
+        #[cfg(not(feature = "jwt"))]
+        let _ = keeps_raw;
+        Some(RegisteredSecret {
+            expires_at,
+            #[cfg(feature = "jwt")]
+            mac_key,
+            ..RegisteredSecret::new(id, verifier)
+        })
     }
 
-    /// One method, or a list of them; absent means `client_secret_basic` (RFC 7591 §2).
+    /// One method, or a list of them. Absent means `client_secret_basic` (RFC 7591 §2), save where only a federation is there to
+    /// authenticate by.
     fn take_methods(&mut self) -> Vec<AuthenticationMethod> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "must be one method or a list of methods")]
@@ -170,7 +207,14 @@ impl Members {
             Several(Vec<AuthenticationMethod>),
         }
         match self.take("token_endpoint_auth_method") {
-            None => vec![AuthenticationMethod::ClientSecretBasic],
+            None => {
+                let secrets = ["client_secret", "client_secret_hash", "client_secrets"];
+                let has = |key: &str| self.values.get(key).is_some_and(|value| !value.is_null());
+                if has("federated") && !secrets.into_iter().any(has) {
+                    return vec![AuthenticationMethod::PrivateKeyJwt];
+                }
+                vec![AuthenticationMethod::ClientSecretBasic]
+            }
             Some(OneOrSeveral::One(method)) => vec![method],
             Some(OneOrSeveral::Several(methods)) => methods,
         }
@@ -207,11 +251,32 @@ impl Members {
         }
     }
 
+    /// The client's own keys; a set in which none can verify is a warning, as it may be filled later.
+    #[cfg(feature = "jwt")]
+    fn take_jwks(&mut self) -> Option<JwkSet> {
+        let jwks: Option<JwkSet> = self.take("jwks");
+        if jwks.as_ref().is_some_and(JwkSet::is_empty) {
+            self.warnings.push(Fault::new("jwks", "has no key that can verify a signature"));
+        }
+        jwks
+    }
+
     fn into_client(mut self, client_id: ClientId) -> Client {
+        let methods = self.take_methods();
         let client = Client {
             client_name: self.take("client_name"),
-            client_secrets: self.take_secrets(),
-            token_endpoint_auth_method: self.take_methods(),
+            client_secrets: self.take_secrets(&methods),
+            token_endpoint_auth_method: methods,
+            #[cfg(feature = "jwt")]
+            jwks: self.take_jwks(),
+            #[cfg(feature = "jwt")]
+            jwks_uri: self.take("jwks_uri"),
+            #[cfg(feature = "jwt")]
+            token_endpoint_auth_signing_alg: self.take("token_endpoint_auth_signing_alg"),
+            #[cfg(feature = "jwt")]
+            assertion_audience: self.take("assertion_audience").unwrap_or_default(),
+            #[cfg(feature = "jwt")]
+            federated: self.take("federated").unwrap_or_default(),
             grant_types: self.take_grant_types(),
             scope: self.take("scope"),
             default_scope: self.take("default_scope"),
@@ -294,6 +359,20 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens_not_before: Option<Timestamp>,
     basic_encoding: BasicEncoding,
+    #[cfg(feature = "jwt")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks: &'a Option<JwkSet>,
+    #[cfg(feature = "jwt")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_uri: &'a Option<String>,
+    #[cfg(feature = "jwt")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_endpoint_auth_signing_alg: Option<JwsAlgorithm>,
+    #[cfg(feature = "jwt")]
+    assertion_audience: AssertionAudience,
+    #[cfg(feature = "jwt")]
+    #[serde(skip_serializing_if = "<[FederatedIssuer]>::is_empty")]
+    federated: &'a [FederatedIssuer],
 }
 
 /// One method is written as RFC 7591 has it; a list is our extension.
@@ -330,6 +409,16 @@ impl Serialize for Client {
             may_introspect: self.may_introspect,
             tokens_not_before: self.tokens_not_before,
             basic_encoding: self.basic_encoding,
+            #[cfg(feature = "jwt")]
+            jwks: &self.jwks,
+            #[cfg(feature = "jwt")]
+            jwks_uri: &self.jwks_uri,
+            #[cfg(feature = "jwt")]
+            token_endpoint_auth_signing_alg: self.token_endpoint_auth_signing_alg,
+            #[cfg(feature = "jwt")]
+            assertion_audience: self.assertion_audience,
+            #[cfg(feature = "jwt")]
+            federated: &self.federated,
         }
         .serialize(serializer)
     }

@@ -14,12 +14,19 @@
 
 #[cfg(feature = "argon2")]
 pub(crate) mod argon2id;
+#[cfg(feature = "jwt")]
+pub(crate) mod assertion;
 pub(crate) mod authentication;
 pub(crate) mod basic;
+#[cfg(feature = "jwt")]
+pub(crate) mod federated;
 mod metadata;
+mod method;
 pub(crate) mod secret;
 
 use crate::clock::Timestamp;
+#[cfg(feature = "jwt")]
+use crate::jose::{self, JwkSet, JwsAlgorithm};
 use crate::random::{RandomError, RandomSource, SystemRandom};
 use crate::resource::Audience;
 use crate::scope::Scope;
@@ -27,7 +34,12 @@ use crate::server::Config;
 use crate::store::StoreError;
 use crate::token::AccessTokenFormat;
 use crate::uri;
+#[cfg(feature = "jwt")]
+pub use assertion::AssertionAudience;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+#[cfg(feature = "jwt")]
+pub use federated::FederatedIssuer;
+pub use method::{AuthenticationMethod, BasicEncoding};
 pub use secret::{ClientSecret, InvalidVerifier, RegisteredSecret, SecretVerifier, VerifierKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
@@ -103,97 +115,6 @@ impl<'de> Deserialize<'de> for ClientId {
     }
 }
 
-/// How a client proves who it is: the values of `token_endpoint_auth_method` (RFC 7591 §2, RFC 8705 §2).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AuthenticationMethod {
-    /// Id and secret in the `Authorization` header (RFC 6749 §2.3.1).
-    ClientSecretBasic,
-    /// Id and secret in the body (RFC 6749 §2.3.1).
-    ClientSecretPost,
-    /// A JWT with an HMAC of the secret (RFC 7523 §2.2). Not in this version.
-    ClientSecretJwt,
-    /// A JWT signed with the client's key (RFC 7523 §2.2). Not in this version.
-    PrivateKeyJwt,
-    /// A TLS certificate that chains to a trusted root (RFC 8705 §2.1). Not in this version.
-    TlsClientAuth,
-    /// A TLS certificate that the client registered (RFC 8705 §2.2). Not in this version.
-    SelfSignedTlsClientAuth,
-    /// No authentication: a public client, which never gets this grant (RFC 6749 §4.4).
-    None,
-    /// The embedder authenticates the client by means of its own
-    /// ([`vouch_for`](crate::AuthorizationServer::vouch_for)); no request is enough. A name of this crate's, `custom`.
-    Custom,
-    /// A value that this crate does not know; a fault in a registration.
-    Other(String),
-}
-
-impl AuthenticationMethod {
-    /// The methods of this build that a server can enable.
-    pub(crate) const AVAILABLE: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
-
-    const NAMES: [(&'static str, Self); 8] = [
-        ("client_secret_basic", Self::ClientSecretBasic),
-        ("client_secret_post", Self::ClientSecretPost),
-        ("client_secret_jwt", Self::ClientSecretJwt),
-        ("private_key_jwt", Self::PrivateKeyJwt),
-        ("tls_client_auth", Self::TlsClientAuth),
-        ("self_signed_tls_client_auth", Self::SelfSignedTlsClientAuth),
-        ("none", Self::None),
-        ("custom", Self::Custom),
-    ];
-
-    /// The name in registrations, for example `client_secret_basic`.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Other(text) => text,
-            known => Self::NAMES.iter().find(|(_, method)| method == known).map_or("", |(name, _)| name),
-        }
-    }
-
-    fn needs_secret(&self) -> bool {
-        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
-    }
-}
-
-impl From<&str> for AuthenticationMethod {
-    fn from(name: &str) -> Self {
-        let known = Self::NAMES.into_iter().find(|(known, _)| *known == name);
-        known.map_or_else(|| Self::Other(name.to_owned()), |(_, method)| method)
-    }
-}
-
-impl fmt::Display for AuthenticationMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.as_str().escape_debug())
-    }
-}
-
-impl Serialize for AuthenticationMethod {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for AuthenticationMethod {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok((&*Cow::<'de, str>::deserialize(deserializer)?).into())
-    }
-}
-
-/// How a client writes its id and secret inside `Authorization: Basic`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum BasicEncoding {
-    /// Each form-encoded first, as RFC 6749 §2.3.1 demands.
-    #[default]
-    Form,
-    /// As they are: what some client libraries send. Where the header could also be read as another client's that is
-    /// registered for `form`, it is that client's.
-    Raw,
-}
-
 /// Something wrong with a configuration or a registration: the key, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -246,10 +167,14 @@ impl fmt::Display for Fault {
 /// | member | RFC | meaning |
 /// |---|---|---|
 /// | `client_id`, `client_name`, `scope`, `grant_types` | 7591 §2 | as there; `grant_types` absent means `authorization_code`, so not this grant |
-/// | `token_endpoint_auth_method` | 7591 §2 | one text or a list: the set that is accepted; absent: `client_secret_basic` |
+/// | `token_endpoint_auth_method` | 7591 §2 | one text or a list: the set that is accepted; absent: `client_secret_basic`, or `private_key_jwt` where `federated` stands there and no secret does |
 /// | `client_secret`, `client_secret_expires_at` | 7591 §3.2.1 | hashed when read; 0 means never |
 /// | `client_secret_hash` | – | `sha256:` and base64url, or a PHC string of Argon2id (feature `argon2`) |
-/// | `client_secrets` | – | several at once: texts, or tables of `secret` or `hash`, `id`, `expires_at` |
+/// | `client_secrets` | – | several at once: texts, or tables of `secret` or `hash`, `id`, `expires_at`; with `client_secret_jwt` also `mac_key`, the raw secret in base64url |
+/// | `jwks`, `jwks_uri` | 7591 §2 | the client's public keys, or where they are published; one of the two (feature `jwt`) |
+/// | `token_endpoint_auth_signing_alg` | OpenID Connect Registration §2 | the one algorithm of its assertions (feature `jwt`) |
+/// | `assertion_audience` | – | `issuer`, or `legacy`: an assertion may be meant for an endpoint's URL (feature `jwt`) |
+/// | `federated` | – | issuers whose JWTs speak for this client (feature `jwt`) |
 /// | `default_scope` | – | granted when no scope is asked for; an empty text: a token without scope |
 /// | `resources`, `default_resources` | – | what tokens may be asked for; the audience when nothing is asked |
 /// | `audience` | – | the identifiers that this client answers to as a resource server |
@@ -292,6 +217,27 @@ pub struct Client {
     pub tokens_not_before: Option<Timestamp>,
     /// How it writes `Authorization: Basic`.
     pub basic_encoding: BasicEncoding,
+    /// Its public keys, for `private_key_jwt`.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    pub jwks: Option<JwkSet>,
+    /// Where it publishes its public keys, in place of `jwks`; see
+    /// [`with_jwks_cache`](crate::AuthorizationServer::with_jwks_cache).
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    pub jwks_uri: Option<String>,
+    /// The one algorithm that its assertions may have; `None`: each that the server takes.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    pub token_endpoint_auth_signing_alg: Option<JwsAlgorithm>,
+    /// For whom its assertions must be meant.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    pub assertion_audience: AssertionAudience,
+    /// Issuers whose JWTs speak for this client, such as the platform that it runs on.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    pub federated: Vec<FederatedIssuer>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -346,6 +292,16 @@ impl Client {
             may_introspect: false,
             tokens_not_before: None,
             basic_encoding: BasicEncoding::Form,
+            #[cfg(feature = "jwt")]
+            jwks: None,
+            #[cfg(feature = "jwt")]
+            jwks_uri: None,
+            #[cfg(feature = "jwt")]
+            token_endpoint_auth_signing_alg: None,
+            #[cfg(feature = "jwt")]
+            assertion_audience: AssertionAudience::default(),
+            #[cfg(feature = "jwt")]
+            federated: Vec::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
         }
@@ -355,7 +311,8 @@ impl Client {
     ///
     /// A `scope` or `resources` entry that the server does not offer is not wrong: it is just never granted.
     pub fn validate(&self, config: &Config) -> Vec<Fault> {
-        let mut faults = self.faults(&config.enabled_methods());
+        let methods = config.enabled_methods();
+        let mut faults = self.faults(&RegistrationRules::of(config, &methods));
         let mut kinds = self.client_secrets.iter().map(|secret| secret.verifier.kind());
         if kinds.any(|kind| kind != VerifierKind::Sha256 && kind != config.unknown_client_work) {
             faults.push(Fault::new(
@@ -402,7 +359,7 @@ impl Client {
     /// The faults that forbid to use a client, however it was made; nothing is allocated for a sound one.
     ///
     /// A resource that cannot be known to the server is none of them: it is never granted.
-    pub(crate) fn faults(&self, enabled: &[AuthenticationMethod]) -> Vec<Fault> {
+    pub(crate) fn faults(&self, rules: &RegistrationRules<'_>) -> Vec<Fault> {
         let mut faults = self.faults.clone();
         let methods = &self.token_endpoint_auth_method;
         let mut fault = |problem: String| faults.push(Fault::new("token_endpoint_auth_method", problem));
@@ -416,7 +373,7 @@ impl Client {
             }
         }
         let usable =
-            |method: &AuthenticationMethod| *method == AuthenticationMethod::Custom || enabled.contains(method);
+            |method: &AuthenticationMethod| *method == AuthenticationMethod::Custom || rules.methods.contains(method);
         if !self.is_public() && !methods.iter().any(usable) {
             fault("none of the client's methods is enabled on the server".to_owned());
         }
@@ -443,7 +400,66 @@ impl Client {
         if self.access_token_format == Some(AccessTokenFormat::Jwt) && cfg!(not(feature = "jwt")) {
             faults.push(Fault::new("access_token_format", "jwt is not in this build; opaque is"));
         }
+        #[cfg(feature = "jwt")]
+        self.push_faults_of_assertions(rules, &mut faults);
         faults
+    }
+
+    /// What is wrong with the keys behind a client's assertions (RFC 7591 §2, RFC 7523 §2.2).
+    #[cfg(feature = "jwt")]
+    fn push_faults_of_assertions(&self, rules: &RegistrationRules<'_>, faults: &mut Vec<Fault>) {
+        let registered = |method| self.token_endpoint_auth_method.contains(&method);
+        let (by_key, by_secret) =
+            (registered(AuthenticationMethod::PrivateKeyJwt), registered(AuthenticationMethod::ClientSecretJwt));
+        let mut fault = |key: &str, problem: &str| faults.push(Fault::new(key, problem));
+        if self.jwks.is_some() && self.jwks_uri.is_some() {
+            fault("jwks_uri", "stands beside jwks: one of the two");
+        }
+        if let Some(Err(problem)) = self.jwks_uri.as_ref().map(|uri| jose::check_uri(uri, rules.jwks_uri_allowed_hosts))
+        {
+            fault("jwks_uri", problem);
+        }
+        if by_key && self.jwks.is_none() && self.jwks_uri.is_none() && self.federated.is_empty() {
+            fault("jwks", "private_key_jwt needs jwks, jwks_uri or federated");
+        }
+        if by_secret && !self.client_secrets.iter().any(|secret| secret.mac_key.is_some()) {
+            fault(
+                "client_secret",
+                "client_secret_jwt needs the secret itself, of at least 32 octets: a hash is not enough",
+            );
+        }
+        if let Some(algorithm) = self.token_endpoint_auth_signing_alg {
+            let fits = if algorithm.is_symmetric() { by_secret } else { by_key };
+            if !fits {
+                fault("token_endpoint_auth_signing_alg", "is for none of the client's methods");
+            }
+        }
+        for (at, federated) in self.federated.iter().enumerate() {
+            if let Some(problem) = federated.problem(rules.jwks_uri_allowed_hosts) {
+                fault(&format!("federated[{at}]"), problem);
+            }
+        }
+        if !self.federated.is_empty() && !by_key {
+            fault("federated", "needs token_endpoint_auth_method = \"private_key_jwt\"");
+        }
+    }
+}
+
+/// What a server's configuration says about registrations.
+pub(crate) struct RegistrationRules<'a> {
+    pub(crate) methods: &'a [AuthenticationMethod],
+    #[cfg(feature = "jwt")]
+    pub(crate) jwks_uri_allowed_hosts: &'a [String],
+}
+
+impl<'a> RegistrationRules<'a> {
+    #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "nothing else of it counts in this build"))]
+    pub(crate) fn of(config: &'a Config, methods: &'a [AuthenticationMethod]) -> Self {
+        Self {
+            methods,
+            #[cfg(feature = "jwt")]
+            jwks_uri_allowed_hosts: &config.jwks_uri_allowed_hosts,
+        }
     }
 }
 

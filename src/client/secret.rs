@@ -15,6 +15,8 @@
 #[cfg(feature = "argon2")]
 use super::argon2id;
 use crate::clock::Timestamp;
+#[cfg(feature = "jwt")]
+use crate::jose::MacKey;
 use crate::random::{RandomError, RandomSource};
 use crate::token::decode_digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -78,12 +80,23 @@ pub struct RegisteredSecret {
     /// From this moment on it is refused; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// The secret itself, for `client_secret_jwt` alone.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_key: Option<MacKey>,
 }
 
 impl RegisteredSecret {
     /// A secret that does not expire.
     pub fn new(id: impl Into<String>, verifier: SecretVerifier) -> Self {
-        Self { id: id.into(), verifier, expires_at: None }
+        Self {
+            id: id.into(),
+            verifier,
+            expires_at: None,
+            #[cfg(feature = "jwt")]
+            mac_key: None,
+        }
     }
 
     pub(crate) fn stands_at(&self, at: Timestamp) -> bool {
@@ -115,6 +128,10 @@ pub struct InvalidVerifier {
 impl SecretVerifier {
     /// For a generated secret: its SHA-256. A secret that a person chose could be guessed from that; see `argon2id`.
     pub fn sha256(secret: &str) -> Self {
+        Self::of_octets(secret.as_bytes())
+    }
+
+    pub(crate) fn of_octets(secret: &[u8]) -> Self {
         Self(Kind::Sha256(Sha256::digest(secret).into()))
     }
 

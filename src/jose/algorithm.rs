@@ -32,8 +32,8 @@ pub enum JwsAlgorithm {
 }
 
 impl JwsAlgorithm {
-    /// All that a public key can verify: what a server takes from its clients unless it is configured for fewer.
-    pub(crate) const ASYMMETRIC: [Self; 10] = [
+    /// Every one: what a server takes from its clients unless it is configured for fewer.
+    pub(crate) const ALL: [Self; 13] = [
         Self::Es256,
         Self::Es384,
         Self::Es512,
@@ -44,15 +44,15 @@ impl JwsAlgorithm {
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
     ];
-
-    /// Those of `client_secret_jwt`.
-    pub(crate) const SYMMETRIC: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
 
     /// The algorithm of a header's `alg`, spelled exactly so.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let mut known = Self::ASYMMETRIC.into_iter().chain(Self::SYMMETRIC);
-        if name == "Ed25519" { Some(Self::EdDsa) } else { known.find(|algorithm| algorithm.as_str() == name) }
+        let known = || Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name);
+        if name == "Ed25519" { Some(Self::EdDsa) } else { known() }
     }
 
     /// The name in a header, for example `ES256`.

@@ -131,7 +131,9 @@ impl VerificationKey {
             (Some("RSA"), _) => match (octets("n"), octets("e")) {
                 (Some(n), Some(e)) if is_sound(&n, &e) => (true, rsa(&n, &e, only)),
                 _ => {
-                    return Read::Refused("has an RSA key that is not of 2048 to 8192 bits with an exponent from 65537");
+                    return Read::Refused(
+                        "has an RSA key that is not of 2048 to 8192 bits with an exponent from 65537",
+                    );
                 }
             },
             (Some("EC" | "OKP"), None) => return Read::Refused("has a key without crv"),
@@ -174,7 +176,7 @@ fn on_curve(algorithm: JwsAlgorithm, octets: &[u8]) -> Option<Verifiers> {
 
 /// An RSA key for `only`, or for each RSA algorithm.
 fn rsa(n: &[u8], e: &[u8], only: Option<JwsAlgorithm>) -> Option<Verifiers> {
-    let algorithms = JwsAlgorithm::ASYMMETRIC.into_iter().filter(|own| only.is_none_or(|only| only == *own));
+    let algorithms = JwsAlgorithm::ALL.into_iter().filter(|own| only.is_none_or(|only| only == *own));
     let key = RsaPublicKeyComponents { n, e };
     let parsed = |algorithm: JwsAlgorithm| Some((algorithm, key.to_parsed_public_key(algorithm.rsa()?).ok()?));
     let of_rsa = algorithms.filter(|algorithm| algorithm.rsa().is_some());

@@ -20,7 +20,7 @@ const MAX_TRIES: usize = 8;
 /// Why a JWT is not believed: for the operator's log, never for whoever sent it.
 ///
 /// RFC 7519 §7.2, RFC 7523 §3, RFC 9068 §4.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidJwt {
     /// It is no compact JWS of two JSON objects, or over 16 KiB.
@@ -165,9 +165,7 @@ impl<'a> Jws<'a> {
 }
 
 /// What of a header counts: `alg`, `kid`, `typ`.
-fn check_header(
-    mut header: Map<String, Value>,
-) -> Result<(JwsAlgorithm, Option<String>, Option<String>), InvalidJwt> {
+fn check_header(mut header: Map<String, Value>) -> Result<(JwsAlgorithm, Option<String>, Option<String>), InvalidJwt> {
     if header.contains_key("crit") {
         return Err(InvalidJwt::Header("has crit, and no extension is understood"));
     }

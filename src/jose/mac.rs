@@ -3,6 +3,7 @@
 use super::JwsAlgorithm;
 use super::jws::{InvalidJwt, Jws};
 use super::signing::InvalidKey;
+use crate::client::SecretVerifier;
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -33,6 +34,11 @@ impl MacKey {
         let octets = Zeroizing::new(octets.into());
         let fits = (MIN..=MAX).contains(&octets.len());
         if fits { Ok(Self(octets)) } else { Err(InvalidKey { problem: "of a MAC must have 32 to 1024 octets" }) }
+    }
+
+    /// What `client_secret_basic` and `client_secret_post` would check the same secret with.
+    pub(crate) fn verifier(&self) -> SecretVerifier {
+        SecretVerifier::of_octets(&self.0)
     }
 
     /// Whether the MAC is this key's, in constant time.

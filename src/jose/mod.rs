@@ -17,6 +17,7 @@ mod keys;
 mod mac;
 mod remote;
 mod signing;
+mod source;
 
 pub use algorithm::JwsAlgorithm;
 pub use jwk::{InvalidJwk, JwkSet};
@@ -24,6 +25,8 @@ pub use jws::InvalidJwt;
 pub(crate) use jws::Jws;
 pub use keys::SigningKeys;
 pub use mac::MacKey;
+pub(crate) use remote::check_uri;
 pub use remote::{FetchedJwks, JwksCache, JwksError};
 pub(crate) use signing::JwtType;
 pub use signing::{InvalidKey, SigningAlgorithm, SigningKey};
+pub(crate) use source::KeySource;

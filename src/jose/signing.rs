@@ -1,6 +1,5 @@
 //! Keys that sign: made, or read from PEM and JWK.
 
-use super::algorithm::JwsAlgorithm;
 use super::jwk::{self, VerificationKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
@@ -54,17 +53,6 @@ impl SigningAlgorithm {
         }
     }
 
-    /// The same algorithm, as signatures are verified with it.
-    pub(crate) fn jws(self) -> JwsAlgorithm {
-        match self {
-            Self::Es256 => JwsAlgorithm::Es256,
-            Self::Es384 => JwsAlgorithm::Es384,
-            Self::EdDsa => JwsAlgorithm::EdDsa,
-            Self::Rs256 => JwsAlgorithm::Rs256,
-            Self::Ps256 => JwsAlgorithm::Ps256,
-        }
-    }
-
     fn rsa(self) -> Option<&'static dyn RsaEncoding> {
         match self {
             Self::Rs256 => Some(&signature::RSA_PKCS1_SHA256),
@@ -88,8 +76,9 @@ pub struct InvalidKey {
     pub(super) problem: &'static str,
 }
 
-const UNREADABLE: InvalidKey =
-    InvalidKey { problem: "that signs must fit its algorithm: PKCS#8 or SEC1 in PEM, or a private JWK; RSA of 2048 to 8192 bits" };
+const UNREADABLE: InvalidKey = InvalidKey {
+    problem: "that signs must fit its algorithm: PKCS#8 or SEC1 in PEM, or a private JWK; RSA of 2048 to 8192 bits",
+};
 
 enum Pair {
     Ecdsa(EcdsaKeyPair),

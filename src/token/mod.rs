@@ -450,6 +450,10 @@ pub(crate) struct KeySpace {
     one_time: Sha256,
     #[cfg(feature = "jwt")]
     revoked: Sha256,
+    #[cfg(feature = "jwt")]
+    assertion: Sha256,
+    #[cfg(feature = "jwt")]
+    federated: Sha256,
 }
 
 impl KeySpace {
@@ -461,6 +465,10 @@ impl KeySpace {
             one_time: space(b"client-credentials one_time\0\0\0\0\0"),
             #[cfg(feature = "jwt")]
             revoked: space(b"client-credentials revoked\0\0\0\0\0\0"),
+            #[cfg(feature = "jwt")]
+            assertion: space(b"client-credentials assertion\0\0\0\0"),
+            #[cfg(feature = "jwt")]
+            federated: space(b"client-credentials federated\0\0\0\0"),
         }
     }
 
@@ -476,9 +484,25 @@ impl KeySpace {
 
     /// The key of a one-time value of one client: two clients may use the same value.
     pub(crate) fn one_time(&self, client_id: &ClientId, value: &str) -> RecordKey {
-        let client_id = Sha256::digest(client_id.as_str());
-        RecordKey(self.one_time.clone().chain_update(client_id).chain_update(value).finalize().into())
+        of_client(&self.one_time, client_id, value)
     }
+
+    /// The key of the `jti` of an assertion that the client made itself.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn assertion(&self, client_id: &ClientId, jti: &str) -> RecordKey {
+        of_client(&self.assertion, client_id, jti)
+    }
+
+    /// The key of the `jti` of an assertion that `issuer` made about the client: each issuer counts by itself.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn federated(&self, client_id: &ClientId, issuer: &str, jti: &str) -> RecordKey {
+        of_client(&self.federated.clone().chain_update(Sha256::digest(issuer)), client_id, jti)
+    }
+}
+
+fn of_client(space: &Sha256, client_id: &ClientId, value: &str) -> RecordKey {
+    let client_id = Sha256::digest(client_id.as_str());
+    RecordKey(space.clone().chain_update(client_id).chain_update(value).finalize().into())
 }
 
 impl fmt::Debug for KeySpace {

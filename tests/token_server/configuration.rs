@@ -57,8 +57,8 @@ fn every_fault_of_a_file_is_named() {
         profile = "fapi2"
         signing_algorithms = ["HS256"]
         signing_keys = ["key.pem"]
-        assertion_max_lifetime = 60
-        clock_skew = 0
+        assertion_max_lifetime = 0
+        clock_skew = 61
         dpop_nonce = false
         dpop_nonce_keys = []
         authorization_details_types = []
@@ -66,7 +66,8 @@ fn every_fault_of_a_file_is_named() {
         tls_key = "key.pem"
         client_ca = "ca.pem"
         trusted_proxies = ["127.0.0.1"]
-        jwks_uri_allowed_hosts = []
+        jwks_uri_allowed_hosts = ["10.0.0.0/40"]
+        token_endpoint_auth_signing_algs = ["none"]
         scopes = ["read write"]
         scope_policy = "lax"
         resources = ["api"]
@@ -75,7 +76,7 @@ fn every_fault_of_a_file_is_named() {
         access_token_format = "xml"
         access_token_lifetime = 0
         access_token_prefix = "a b"
-        token_endpoint_auth_methods = ["private_key_jwt"]
+        token_endpoint_auth_methods = ["tls_client_auth"]
         rate_limit = { failures = 3 }
         "#,
     );
@@ -108,6 +109,7 @@ fn every_fault_of_a_file_is_named() {
         "tls_certificate",
         "tls_key",
         "token_endpoint_auth_methods",
+        "token_endpoint_auth_signing_algs",
         "trusted_proxies",
     ];
     wanted.sort_unstable();
@@ -209,13 +211,13 @@ fn every_fault_of_a_client_is_named_with_the_client() {
         [[clients]]
         client_id = "a"
         client_secrret = "q8-Hidden-Pw-3"
-        token_endpoint_auth_method = ["client_secret_post", "client_secret_digest", "private_key_jwt"]
-        jwks = { keys = [] }
-        jwks_uri = "https://client.example.com/jwks"
+        token_endpoint_auth_method = ["client_secret_post", "client_secret_digest", "tls_client_auth"]
+        jwks = { keys = [{ kty = "oct", k = "cTgtSGlkZGVuLVB3LTg" }] }
+        jwks_uri = "http://client.example.com/jwks"
         dpop_bound_access_tokens = true
         tls_client_auth_san_dns = "client.example.com"
         federated = [{ issuer = "https://other.example.com" }]
-        assertion_audience = "legacy"
+        assertion_audience = "anybody"
         scope = "read  write"
         resources = ["api"]
         access_token_lifetime = 0

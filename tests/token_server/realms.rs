@@ -273,7 +273,11 @@ fn each_endpoint_has_its_methods() {
 
 /// All that a document of a realm says, against what is configured.
 fn metadata_is_sound(document: &Value, issuer: &str, base: &str, scopes: &Value) {
-    let methods = json!(["client_secret_basic", "client_secret_post"]);
+    let methods = json!(["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]);
+    let algorithms = json!([
+        "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "HS256",
+        "HS384", "HS512"
+    ]);
     let wanted = json!({
         "issuer": issuer,
         "token_endpoint": format!("{base}/access_token"),
@@ -283,6 +287,9 @@ fn metadata_is_sound(document: &Value, issuer: &str, base: &str, scopes: &Value)
         "scopes_supported": scopes,
         "introspection_endpoint": format!("{base}/introspect"),
         "introspection_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint": format!("{base}/token/revoke"),
         "revocation_endpoint_auth_methods_supported": methods,
     });
