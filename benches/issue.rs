@@ -13,20 +13,19 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
+mod harness;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
     AuthorizationServer, Client, Config, Field, Parts, RandomSource, SystemRandom, Timestamp, TokenRequest,
     issue_client_credentials_token,
 };
+use harness::{Case, case, measure, ready};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::Future;
 use std::hint::black_box;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 const BODY: &[u8] = b"grant_type=client_credentials&client_id=myClient&client_secret=Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ&scope=write";
 const BASIC_BODY: &[u8] = b"grant_type=client_credentials&scope=write";
@@ -35,23 +34,7 @@ const SECRET: &str = "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ";
 
 type Server = AuthorizationServer<MemoryClientStore, MemoryTokenStore>;
 
-/// One thing that is measured, and the place of the floor that it is compared with.
-struct Case<'a> {
-    name: &'static str,
-    floor: usize,
-    run: Box<dyn FnMut() + 'a>,
-    /// Runs between rounds, unmeasured.
-    reset: Box<dyn FnMut() + 'a>,
-    times: Vec<f64>,
-}
-
-fn case<'a>(name: &'static str, floor: usize, run: impl FnMut() + 'a) -> Case<'a> {
-    Case { name, floor, run: Box::new(run), reset: Box::new(|| ()), times: Vec::new() }
-}
-
 fn main() {
-    // `cargo bench` passes `--bench`; without it (as a test) one short round shows that everything still runs.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") { 41 } else { 1 };
     let post = Parts { authorization: Field::Absent, body: BODY, ..parts() };
     let basic = Parts { authorization: Field::One(BASIC), body: BASIC_BODY, ..parts() };
     let steady_floor = RefCell::new(Floor::new());
@@ -74,51 +57,7 @@ fn main() {
         case("parse alone, client_secret_basic", 0, || drop(black_box(TokenRequest::parse(black_box(basic))))),
         case("32 octets from the system", 0, || drop(black_box(SystemRandom.fill(&mut [0; 32])))),
     ];
-    for round in 0..rounds + 3 {
-        for case in &mut cases {
-            let time = per_call(&mut *case.run);
-            (case.reset)();
-            if round >= 3 || rounds == 1 {
-                case.times.push(time);
-            }
-        }
-    }
-    println!("{:<34} {:>9} {:>9} {:>15} {:>12}", "", "median ns", "× floor", "(spread)", "allocations");
-    let floors: Vec<Vec<f64>> = cases.iter().map(|case| cases[case.floor].times.clone()).collect();
-    for (case, floor) in cases.iter_mut().zip(floors) {
-        let ratios = sorted(case.times.iter().zip(floor).map(|(time, floor)| time / floor).collect());
-        let (low, high) = (ratios[ratios.len() / 10], ratios[ratios.len() * 9 / 10]);
-        let spread = format!("{low:.2} – {high:.2}");
-        let (time, ratio) = (median(sorted(case.times.clone())), median(ratios));
-        println!("{:<34} {time:>9.0} {ratio:>9.2} {spread:>15} {:>12.2}", case.name, allocations(&mut *case.run));
-    }
-}
-
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(sorted: Vec<f64>) -> f64 {
-    sorted[sorted.len() / 2]
-}
-
-/// Nanoseconds a call, over twenty milliseconds of calls.
-fn per_call(case: &mut dyn FnMut()) -> f64 {
-    let (start, mut calls) = (Instant::now(), 0_u32);
-    while start.elapsed() < Duration::from_millis(20) {
-        for _ in 0..200 {
-            case();
-        }
-        calls += 200;
-    }
-    start.elapsed().as_nanos() as f64 / f64::from(calls)
-}
-
-/// Allocations a call; a fraction is the growth of a map.
-fn allocations(case: &mut dyn FnMut()) -> f64 {
-    let counted = allocation_counter::measure(|| (0..1000).for_each(|_| case()));
-    counted.count_total as f64 / 1000.0
+    measure(&mut cases);
 }
 
 fn parts() -> Parts<'static> {
@@ -145,14 +84,6 @@ fn server() -> Server {
 fn issue(server: &Server, parts: Parts<'_>) -> Vec<u8> {
     let request = TokenRequest::parse(black_box(parts)).unwrap();
     ready(issue_client_credentials_token(server, &request)).unwrap().body()
-}
-
-/// The stores in memory never wait.
-fn ready<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("a store in memory waited"),
-    }
 }
 
 struct Floor {

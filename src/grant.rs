@@ -17,6 +17,8 @@ use crate::client::authentication::AuthenticatedClient;
 use crate::client::{ClientId, ClientStore, MAX_LIFETIME};
 use crate::clock::Timestamp;
 use crate::error::{ErrorCode, Reason, TokenError};
+#[cfg(feature = "jwt")]
+use crate::jose::SigningKey;
 use crate::request::TokenRequest;
 use crate::resource::Audience;
 use crate::response::TokenResponse;
@@ -29,6 +31,8 @@ use crate::token::{
     RecordValue, TokenRecord, TokenStore, opaque,
 };
 use std::borrow::Cow;
+#[cfg(feature = "jwt")]
+use std::sync::Arc;
 
 /// Issues one access token to the client that sent `request`, or says why not.
 ///
@@ -245,11 +249,17 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         expires_at: Timestamp,
         token: TokenRecord,
     ) -> Result<(AccessToken, Jti), Reason> {
-        let algorithm = self.config.signing_algorithms.first().ok_or(Reason::NoSigningKey("any algorithm"))?;
-        let key = self.signing_keys.signer(*algorithm, client.at).ok_or(Reason::NoSigningKey(algorithm.as_str()))?;
+        let key = self.signer(client.at)?;
         let (access_token, jti) = jwt::mint(&key, &*self.random, &self.issuer, expires_at, token)?;
         self.spend(client).await?;
         Ok((access_token, Jti::Text(jti)))
+    }
+
+    /// The key that signs at that moment: of the first of the configured algorithms.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn signer(&self, at: Timestamp) -> Result<Arc<SigningKey>, Reason> {
+        let algorithm = self.config.signing_algorithms.first().ok_or(Reason::NoSigningKey("any algorithm"))?;
+        self.signing_keys.signer(*algorithm, at).ok_or(Reason::NoSigningKey(algorithm.as_str()))
     }
 
     /// An answer to an authenticated client, with the event that tells of it.

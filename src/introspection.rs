@@ -13,12 +13,16 @@
 //! ```
 
 use crate::audit::{Endpoint, Outcome};
+#[cfg(feature = "jwt")]
+use crate::client::ClientId;
 use crate::client::authentication::AuthenticatedClient;
 use crate::client::{Client, ClientStore};
 use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
 #[cfg(feature = "jwt")]
-use crate::jose::Jws;
+use crate::jose::{Jws, JwtType};
+#[cfg(feature = "jwt")]
+use crate::request::Field;
 use crate::request::{CallerAndToken, Credentials, Parts};
 use crate::response::{json, no_store};
 use crate::server::AuthorizationServer;
@@ -30,6 +34,10 @@ use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The media type of a signed answer (RFC 9701 §4).
+const SIGNED: &str = "application/token-introspection+jwt";
 
 /// Octets of a presented token, at most; a longer one is unknown.
 pub(crate) const MAX_TOKEN: usize = 16 * 1024;
@@ -38,7 +46,11 @@ pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 ///
 /// RFC 7662 §2.1.
 #[derive(Debug)]
-pub struct IntrospectionRequest<'a>(CallerAndToken<'a>);
+pub struct IntrospectionRequest<'a> {
+    asked: CallerAndToken<'a>,
+    #[cfg(feature = "jwt")]
+    wants_jwt: bool,
+}
 
 impl<'a> IntrospectionRequest<'a> {
     /// Reads a request by the rules of [`TokenRequest::parse`](crate::TokenRequest::parse); `token` is required,
@@ -47,12 +59,16 @@ impl<'a> IntrospectionRequest<'a> {
     /// # Errors
     /// `invalid_request` (400, 405, 413).
     pub fn parse(parts: Parts<'a>) -> Result<Self, TokenError> {
-        CallerAndToken::parse(Endpoint::Introspection, parts).map(Self)
+        Ok(Self {
+            #[cfg(feature = "jwt")]
+            wants_jwt: prefers_jwt(parts.accept),
+            asked: CallerAndToken::parse(Endpoint::Introspection, parts)?,
+        })
     }
 
     /// What the caller shows to prove who it is.
     pub fn credentials(&self) -> &Credentials<'a> {
-        &self.0.credentials
+        &self.asked.credentials
     }
 }
 
@@ -63,36 +79,43 @@ impl<'a> IntrospectionRequest<'a> {
 /// revoked or foreign token as well as one whose client is gone, disabled, faulty or has moved `tokens_not_before` past
 /// it, the answer is `{"active":false}` and no more.
 ///
-/// # Errors
-/// As [`authenticate`](AuthorizationServer::authenticate); `temporarily_unavailable` (503) when a store fails.
+/// A server with signing keys signs the answer for a caller whose `Accept` names `application/token-introspection+jwt` and does
+/// not like `application/json` better (RFC 9701); for every other it is JSON.
 ///
-/// RFC 7662 §2.
+/// # Errors
+/// As [`authenticate`](AuthorizationServer::authenticate); `invalid_client` (401) when the caller's assertion was used before;
+/// `temporarily_unavailable` (503) when a store fails; `server_error` (500) when the answer cannot be signed.
+///
+/// RFC 7662 §2, RFC 9701 §4.
 pub async fn introspect_token<C: ClientStore, T: TokenStore>(
     server: &AuthorizationServer<C, T>,
     request: &IntrospectionRequest<'_>,
 ) -> Result<IntrospectionResponse, TokenError> {
     let caller = server.authenticate(request.credentials()).await?;
-    let found = look(server, &request.0.token, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
-    let visible = found.filter(|found| may_see(caller.client(), &found.token));
-    let response = IntrospectionResponse(visible.map(|FoundToken { token, jti, expires_at, .. }| {
-        Box::new(Active { issuer: Arc::clone(&server.issuer), jti, expires_at: expires_at.as_secs(), token })
-    }));
+    let response = answer(server, request, &caller).await.map_err(|reason| server.refused(&caller, reason))?;
     if let Some(observer) = &server.observer {
-        let jti = response.0.as_ref().map(|active| active.jti.as_str());
+        let jti = response.active.as_ref().map(|active| active.jti.as_str());
         observer(&caller.event(&server.issuer, Outcome::Introspected { active: response.is_active(), jti }));
     }
     Ok(response)
 }
 
-/// The token, once everything is known that the answer needs: then what the caller may use only once is spent.
-async fn look<C: ClientStore, T: TokenStore>(
+/// The whole answer; only then what the caller may use once is spent.
+async fn answer<C: ClientStore, T: TokenStore>(
     server: &AuthorizationServer<C, T>,
-    token: &str,
+    request: &IntrospectionRequest<'_>,
     caller: &AuthenticatedClient,
-) -> Result<Option<FoundToken>, Reason> {
-    let found = server.live_token(token, caller).await?;
+) -> Result<IntrospectionResponse, Reason> {
+    let found = server.live_token(&request.asked.token, caller).await?;
+    let visible = found.filter(|found| may_see(caller.client(), &found.token));
+    let active = visible.map(|FoundToken { token, jti, expires_at, .. }| {
+        Box::new(Active { issuer: Arc::clone(&server.issuer), jti, expires_at: expires_at.as_secs(), token })
+    });
+    let response = IntrospectionResponse { active, jwt: None };
+    #[cfg(feature = "jwt")]
+    let response = if request.wants_jwt { server.signed(response, caller)? } else { response };
     server.spend(caller).await?;
-    Ok(found)
+    Ok(response)
 }
 
 fn may_see(caller: &Client, token: &TokenRecord) -> bool {
@@ -106,9 +129,13 @@ fn may_see(caller: &Client, token: &TokenRecord) -> bool {
 
 /// The answer of the introspection endpoint.
 ///
-/// RFC 7662 §2.2.
+/// RFC 7662 §2.2, RFC 9701 §5.
 #[derive(Clone)]
-pub struct IntrospectionResponse(Option<Box<Active>>);
+pub struct IntrospectionResponse {
+    active: Option<Box<Active>>,
+    /// The same, signed.
+    jwt: Option<Zeroizing<String>>,
+}
 
 #[derive(Clone)]
 struct Active {
@@ -121,12 +148,12 @@ struct Active {
 impl IntrospectionResponse {
     /// Whether the token is active for the caller that asked.
     pub fn is_active(&self) -> bool {
-        self.0.is_some()
+        self.active.is_some()
     }
 
     /// What the server remembers of the token; `None` when inactive.
     pub fn token(&self) -> Option<&TokenRecord> {
-        self.0.as_ref().map(|active| &active.token)
+        self.active.as_ref().map(|active| &active.token)
     }
 
     /// The HTTP status: 200.
@@ -134,14 +161,17 @@ impl IntrospectionResponse {
         200
     }
 
-    /// The header fields: JSON that must not be cached.
+    /// The header fields: JSON, or a signed answer, that must not be cached.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
-        no_store()
+        no_store().map(|(name, value)| match (name, &self.jwt) {
+            ("Content-Type", Some(_)) => (name, Cow::Borrowed(SIGNED)),
+            _ => (name, value),
+        })
     }
 
-    /// The JSON body; exactly `{"active":false}` for an inactive token.
+    /// The body: a JWT where the answer is signed, else JSON; exactly `{"active":false}` for an inactive token.
     pub fn body(&self) -> Vec<u8> {
-        json(self)
+        self.jwt.as_ref().map_or_else(|| json(self), |jwt| jwt.as_bytes().to_vec())
     }
 }
 
@@ -156,7 +186,7 @@ impl Serialize for IntrospectionResponse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("active", &self.is_active())?;
-        if let Some(Active { issuer, jti, expires_at, token }) = self.0.as_deref() {
+        if let Some(Active { issuer, jti, expires_at, token }) = self.active.as_deref() {
             if !token.scope.is_empty() {
                 map.serialize_entry("scope", &token.scope)?;
             }
@@ -241,5 +271,81 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let jws = Jws::read(token.into()).ok()?;
         self.signing_keys.verify(&jws, now).ok()?;
         jwt::read(&jws).ok()
+    }
+
+    /// The answer as a JWT for this caller alone, of a `typ` and with claims that no access token has (RFC 9701 §5); as it is
+    /// where the server has no key.
+    #[cfg(feature = "jwt")]
+    fn signed(
+        &self,
+        response: IntrospectionResponse,
+        caller: &AuthenticatedClient,
+    ) -> Result<IntrospectionResponse, Reason> {
+        #[derive(Serialize)]
+        struct Claims<'a> {
+            iss: &'a str,
+            aud: &'a ClientId,
+            iat: u64,
+            token_introspection: &'a IntrospectionResponse,
+        }
+        if self.signing_keys.is_empty() {
+            return Ok(response);
+        }
+        let key = self.signer(caller.at)?;
+        let (iss, aud) = (&*self.issuer, &caller.client.client_id);
+        let claims = json(&Claims { iss, aud, iat: caller.at.as_secs(), token_introspection: &response });
+        let jwt = key.sign(JwtType::TokenIntrospection, &claims).ok_or(Reason::Signature)?;
+        Ok(IntrospectionResponse { jwt: Some(jwt), ..response })
+    }
+}
+
+/// Whether an `Accept` field names a signed answer, and JSON at most as much (RFC 9110 §12.5.1).
+#[cfg(feature = "jwt")]
+fn prefers_jwt(accept: Field<'_>) -> bool {
+    let Field::One(accept) = accept else { return false };
+    let Ok(accept) = std::str::from_utf8(accept) else { return false };
+    let weight_of = |wanted: &str| {
+        accept.split(',').find_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            parts.next().filter(|name| name.eq_ignore_ascii_case(wanted))?;
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            weight.map_or(Some(1.0), |weight| weight.parse::<f32>().ok())
+        })
+    };
+    let signed = weight_of(SIGNED).unwrap_or_default();
+    signed > 0.0 && signed >= weight_of("application/json").unwrap_or_default()
+}
+
+#[cfg(all(test, feature = "jwt"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    // req: IN-025
+    fn a_signed_answer_is_for_those_who_ask_for_it() {
+        let prefers = |accept: &'static str| prefers_jwt(Field::One(accept.as_bytes()));
+        for signed in [
+            "application/token-introspection+jwt",
+            "Application/Token-Introspection+JWT",
+            "application/json, application/token-introspection+jwt",
+            "application/token-introspection+jwt;q=0.9, application/json; q=0.5",
+            "text/html , application/token-introspection+jwt ; q=0.1",
+        ] {
+            assert!(prefers(signed), "{signed}");
+        }
+        for plain in [
+            "",
+            "*/*",
+            "application/*",
+            "application/json",
+            "application/jwt",
+            "application/token-introspection+jwt;q=0",
+            "application/token-introspection+jwt;q=x",
+            "application/token-introspection+jwt;q=0.5, application/json",
+            "xapplication/token-introspection+jwt",
+        ] {
+            assert!(!prefers(plain), "{plain}");
+        }
+        assert!(!prefers_jwt(Field::Absent) && !prefers_jwt(Field::Repeated) && !prefers_jwt(Field::One(b"\xff")));
     }
 }

@@ -254,3 +254,102 @@ fn keys_are_read_from_pem_and_jwk() {
     let key = SigningKey::from_jwk(SigningAlgorithm::Es256, &keys["ec-as"].to_string()).unwrap();
     assert!(!format!("{key:?}").contains(keys["ec-as"]["d"].as_str().unwrap()));
 }
+
+#[test]
+// req: IN-025, IN-026, SE-016
+fn a_signed_introspection_answer() {
+    const SIGNED: &str = "application/token-introspection+jwt";
+    let inspector = client(json!({
+        "client_id": "inspector", "client_secret": "another secret", "grant_types": [], "may_introspect": true,
+        "token_endpoint_auth_method": "client_secret_post",
+    }));
+    let keys = SigningKeys::new([SigningKey::generate(SigningAlgorithm::Es256).unwrap()]);
+    let server = server(config(json!({})), [jwt_client(), inspector, my_client_with("other")]).with_signing_keys(keys);
+    let access_token = ask(&server);
+    let ask_about = |token: &str, who: &str, secret: &str| {
+        let form = format!("token={token}&client_id={who}&client_secret={secret}");
+        introspect(&server, &Sent::form(form).header("Accept", SIGNED))
+    };
+    // The stranger hears the same nothing in either form.
+    for (who, secret, active) in [("inspector", "another+secret", true), ("other", "mySecret", false)] {
+        let answer = ask_about(&access_token, who, secret);
+        assert_eq!(answer.header("Content-Type"), Some(SIGNED));
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+        let jwt = String::from_utf8(answer.body).unwrap();
+        let (header, claims) = parts(&jwt);
+        assert_eq!(header["typ"], "token-introspection+jwt");
+        let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&server.jwks()).unwrap();
+        let key = keys.find(header["kid"].as_str().unwrap()).unwrap();
+        let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
+        validation.set_audience(&[who]);
+        validation.required_spec_claims.clear();
+        let key = jsonwebtoken::DecodingKey::from_jwk(key).unwrap();
+        assert_eq!(jsonwebtoken::decode::<Value>(&jwt, &key, &validation).unwrap().claims, claims);
+        let told = &claims["token_introspection"];
+        assert_eq!(told["active"], active);
+        if active {
+            let plain = format!("token={access_token}&client_id={who}&client_secret={secret}");
+            assert_eq!(*told, introspect(&server, &Sent::form(plain)).json(), "the same members in either form");
+        } else {
+            assert_eq!(*told, json!({ "active": false }));
+        }
+        let expected = json!({ "iss": "https://as.example.com", "aud": who, "iat": NOW, "token_introspection": told });
+        assert_eq!(claims, expected, "no sub and no exp at the top");
+
+        // It passes neither as an access token nor as an assertion.
+        assert_eq!(introspect(&server, &about(&jwt)).body, br#"{"active":false}"#);
+        let asserted = format!(
+            "grant_type=client_credentials&client_assertion={jwt}&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        );
+        assert_eq!(token(&server, &Sent::form(asserted)).outcome(), (401, "invalid_client".into()));
+    }
+    // Without keys, or without being asked, the answer is JSON.
+    assert_eq!(introspect(&server, &about(&access_token)).header("Content-Type"), Some("application/json"));
+    let keyless = support::server(config(json!({})), [jwt_client()]);
+    let answer = introspect(&keyless, &about("x").header("Accept", SIGNED));
+    assert_eq!((answer.header("Content-Type"), &*answer.body), (Some("application/json"), &br#"{"active":false}"#[..]));
+}
+
+/// `myClient` under another name.
+fn my_client_with(client_id: &str) -> client_credentials::Client {
+    let mut client = my_client();
+    client.client_id = client_id.parse().unwrap();
+    client
+}
+
+/// A key rotated under load: no request fails, and no token that was issued before becomes invalid.
+#[test]
+// req: JW-015, JW-016
+fn keys_rotate_under_load() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let keys = Arc::new(SigningKeys::new([SigningKey::generate(SigningAlgorithm::EdDsa).unwrap()]));
+    let server =
+        server(config(json!({ "signing_algorithms": ["EdDSA"] })), [jwt_client()]).with_signing_keys(Arc::clone(&keys));
+    let done = AtomicBool::new(false);
+    let issued: Vec<String> = std::thread::scope(|scope| {
+        let work = || {
+            let mut issued = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                let token = ask(&server);
+                assert_eq!(introspect(&server, &about(&token)).json()["active"], true);
+                issued.push(token);
+            }
+            issued
+        };
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+        for _ in 0..20 {
+            keys.add(SigningKey::generate(SigningAlgorithm::EdDsa).unwrap(), Timestamp::from_secs(NOW));
+            std::thread::yield_now();
+        }
+        done.store(true, Ordering::SeqCst);
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    for token in &issued {
+        assert_eq!(introspect(&server, &about(token)).json()["active"], true);
+    }
+    let kids = |token: &String| parts(token).0["kid"].as_str().unwrap().to_owned();
+    let newest: Value = serde_json::from_slice(&server.jwks()).unwrap();
+    assert_eq!(newest["keys"].as_array().unwrap().len(), 21, "old keys stay published");
+    let last = newest["keys"].as_array().unwrap().last().unwrap()["kid"].as_str().unwrap().to_owned();
+    assert_eq!(kids(&ask(&server)), last, "the newest signs");
+}

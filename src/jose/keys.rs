@@ -26,10 +26,12 @@ struct Entry {
 impl SigningKeys {
     /// Keys that sign at once; of several of one algorithm the last. Retired keys stay published for seven days.
     pub fn new(keys: impl IntoIterator<Item = SigningKey>) -> Self {
-        let keys = keys.into_iter().enumerate();
+        let empty = Self { entries: RwLock::default(), retire_period: 7 * 24 * 3600 };
         // One millisecond apart in 1970, so that their order is kept.
-        let entry = |(at, key)| Entry { key: Arc::new(key), signs_from: Timestamp::from_millis(at as u64) };
-        Self { entries: RwLock::new(keys.map(entry).collect()), retire_period: 7 * 24 * 3600 }
+        for (at, key) in keys.into_iter().enumerate() {
+            empty.add(key, Timestamp::from_millis(at as u64));
+        }
+        empty
     }
 
     /// The same with another retire period, in seconds: longer than any token lives.
@@ -41,9 +43,12 @@ impl SigningKeys {
     /// Publishes a key now, and lets it sign from `signs_from` on in place of the others of its algorithm.
     ///
     /// Choose a moment later than resource servers keep the key set: an hour is enough for the `Cache-Control` of this crate.
+    /// A key that is there already stays as it is.
     pub fn add(&self, key: SigningKey, signs_from: Timestamp) {
-        let entry = Entry { key: Arc::new(key), signs_from };
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).push(entry);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if !entries.iter().any(|own| own.key.is(&key)) {
+            entries.push(Entry { key: Arc::new(key), signs_from });
+        }
     }
 
     /// Takes a key out at once: what it signed is no longer valid here, and soon nowhere. For a key that leaked.
@@ -81,13 +86,17 @@ impl SigningKeys {
 
     fn published(&self, now: Timestamp) -> Vec<Arc<SigningKey>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let retired = |entry: &Entry| {
-            let later =
-                |other: &&Entry| other.key.algorithm() == entry.key.algorithm() && other.signs_from > entry.signs_from;
-            let successor = entries.iter().filter(later).map(|other| other.signs_from).min();
-            successor.is_some_and(|from| from.second_plus(self.retire_period) < now)
+        // Of two keys with one moment the later one came after.
+        let successor = |(place, entry): &(usize, &Entry)| {
+            let same = |other: &&(usize, &Entry)| other.1.key.algorithm() == entry.key.algorithm();
+            let after = |other: &&(usize, &Entry)| (other.1.signs_from, other.0) > (entry.signs_from, *place);
+            let placed: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
+            placed.iter().filter(same).filter(after).map(|other| other.1.signs_from).min()
         };
-        entries.iter().filter(|entry| !retired(entry)).map(|entry| Arc::clone(&entry.key)).collect()
+        let is_retired =
+            |placed: &(usize, &Entry)| successor(placed).is_some_and(|from| from.second_plus(self.retire_period) < now);
+        let placed = entries.iter().enumerate();
+        placed.filter(|placed| !is_retired(placed)).map(|(_, entry)| Arc::clone(&entry.key)).collect()
     }
 }
 

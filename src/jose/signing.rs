@@ -243,6 +243,11 @@ impl SigningKey {
         &self.kid
     }
 
+    /// Whether it is the same key for the same algorithm.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.kid == other.kid
+    }
+
     pub(super) fn public(&self) -> &Map<String, Value> {
         &self.public
     }
