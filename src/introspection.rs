@@ -267,7 +267,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     }
     /// The claims of an access token that a published key of this server signed.
     #[cfg(feature = "jwt")]
-    fn signed_token(&self, token: &str, now: Timestamp) -> Option<AccessTokenClaims<'static>> {
+    fn signed_token(&self, token: &str, now: Timestamp) -> Option<AccessTokenClaims> {
         let jws = Jws::read(token.into()).ok()?;
         self.signing_keys.verify(&jws, now).ok()?;
         jwt::read(&jws).ok()

@@ -7,29 +7,28 @@ use crate::error::Reason;
 use crate::jose::{InvalidJwt, Jws, JwtType, SigningKey};
 use crate::random::RandomSource;
 use crate::resource::Audience;
+use crate::response::ObjectWriter;
 use crate::scope::Scope;
 use crate::token::AccessToken;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The claims of an access token (RFC 9068 §2.2), as this server writes and reads them.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct AccessTokenClaims<'a> {
-    pub(crate) iss: Cow<'a, str>,
-    pub(crate) sub: ClientId,
+/// The claims of an access token (RFC 9068 §2.2), as this server reads its own.
+#[derive(Deserialize)]
+pub(crate) struct AccessTokenClaims {
+    pub(crate) iss: String,
     pub(crate) client_id: ClientId,
     pub(crate) aud: Audience,
     pub(crate) iat: Timestamp,
     pub(crate) exp: Timestamp,
     pub(crate) jti: String,
-    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    #[serde(default)]
     pub(crate) scope: Scope,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) cnf: Option<Confirmation>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) authorization_details: Option<AuthorizationDetails>,
     #[serde(flatten)]
     pub(crate) own: Map<String, Value>,
@@ -43,31 +42,49 @@ pub(crate) fn mint(
     random: &dyn RandomSource,
     issuer: &Arc<str>,
     expires_at: Timestamp,
-    token: TokenRecord,
+    token: &TokenRecord,
 ) -> Result<(AccessToken, String), Reason> {
     let mut octets = [0; 16];
     random.fill(&mut octets)?;
     let jti = URL_SAFE_NO_PAD.encode(octets);
-    let aud = if token.audience.is_empty() { Audience::from_iter([Arc::clone(issuer)]) } else { token.audience };
-    let claims = AccessTokenClaims {
-        iss: Cow::Borrowed(issuer),
-        sub: token.client_id.clone(),
-        client_id: token.client_id,
-        aud,
-        iat: token.issued_at,
-        exp: expires_at,
-        jti,
-        scope: token.scope,
-        cnf: token.confirmation.map(|confirmation| *confirmation),
-        authorization_details: token.authorization_details,
-        own: token.claims.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
-    };
-    let signed = key.sign(JwtType::AccessToken, &crate::response::json(&claims)).ok_or(Reason::Signature)?;
-    Ok((AccessToken(signed), claims.jti))
+    let claims = write(issuer, expires_at, &jti, token);
+    let signed = key.sign(JwtType::AccessToken, &claims).ok_or(Reason::Signature)?;
+    Ok((AccessToken(signed), jti))
+}
+
+/// The claims that [`read`] reads.
+fn write(issuer: &Arc<str>, expires_at: Timestamp, jti: &str, token: &TokenRecord) -> Vec<u8> {
+    let (client_id, scope) = (token.client_id.as_str(), token.scope.as_str());
+    let mut claims = ObjectWriter::with_capacity(256 + issuer.len() + 2 * client_id.len() + scope.len());
+    claims.text("iss", issuer);
+    claims.text("sub", client_id);
+    claims.text("client_id", client_id);
+    let mut audience = token.audience.iter();
+    match (audience.next(), audience.next()) {
+        (None, _) => claims.text("aud", issuer),
+        (Some(only), None) => claims.text("aud", only),
+        (Some(_), Some(_)) => claims.value("aud", &token.audience),
+    }
+    claims.number("iat", token.issued_at.as_secs());
+    claims.number("exp", expires_at.as_secs());
+    claims.text("jti", jti);
+    if !scope.is_empty() {
+        claims.text("scope", scope);
+    }
+    if let Some(confirmation) = &token.confirmation {
+        claims.value("cnf", confirmation);
+    }
+    if let Some(details) = &token.authorization_details {
+        claims.value("authorization_details", details);
+    }
+    for (name, value) in token.claims.iter() {
+        claims.member(name, value);
+    }
+    claims.finish()
 }
 
 /// The claims of an access token whose signature has been verified, or why it is none.
-pub(crate) fn read(jws: &Jws<'_>) -> Result<AccessTokenClaims<'static>, InvalidJwt> {
+pub(crate) fn read(jws: &Jws<'_>) -> Result<AccessTokenClaims, InvalidJwt> {
     if jws.typ() != Some(JwtType::AccessToken.typ()) {
         return Err(InvalidJwt::Header("has another typ than at+jwt"));
     }
@@ -76,7 +93,7 @@ pub(crate) fn read(jws: &Jws<'_>) -> Result<AccessTokenClaims<'static>, InvalidJ
 }
 
 /// What a token says of itself, as the record of an opaque one would.
-pub(crate) fn record(claims: AccessTokenClaims<'_>) -> TokenRecord {
+pub(crate) fn record(claims: AccessTokenClaims) -> TokenRecord {
     let mut own = Claims::default();
     for (name, value) in claims.own {
         let _ = own.insert(name, value); // a reserved name says nothing of its own

@@ -72,6 +72,16 @@ pub enum TokenType {
     DPoP,
 }
 
+impl TokenType {
+    /// The value of `token_type`, for example `Bearer`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::DPoP => "DPoP",
+        }
+    }
+}
+
 /// The format of access tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
