@@ -80,6 +80,13 @@ pub(crate) struct Built {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Where what is wrong, and what is probably not meant, is written down.
+#[cfg(feature = "jwt")]
+struct Told<'a> {
+    faults: &'a mut Vec<String>,
+    warnings: &'a mut Vec<String>,
+}
+
 impl Settings {
     /// Reads a file. What is wrong with it, syntax included, is kept for [`Settings::build`].
     pub(crate) fn read(text: &str, folder: PathBuf) -> Self {
@@ -168,7 +175,10 @@ impl Settings {
                 }
             }
             #[cfg(feature = "jwt")]
-            let keys = self.signing_keys(&config, own, clients.iter(), &prefix, faults);
+            let keys = {
+                let mut told = Told { faults, warnings: &mut warnings };
+                self.signing_keys(&config, own, clients.iter(), &prefix, &mut told)
+            };
             let clients = clients.into_iter().collect::<MemoryClientStore>();
             match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
                 Ok(server) => {
@@ -205,8 +215,8 @@ impl Settings {
         }
     }
 
-    /// The keys of one realm: read from the files that are named, and made where an algorithm has none; none at all where
-    /// nobody's tokens are signed.
+    /// The keys of one realm: read from the files that are named, each for the first algorithm that it fits and that has none
+    /// yet. Where tokens are signed, an algorithm without a file gets a key that lives as long as the process.
     #[cfg(feature = "jwt")]
     fn signing_keys<'c>(
         &self,
@@ -214,7 +224,7 @@ impl Settings {
         own: &Map<String, Value>,
         mut clients: impl Iterator<Item = &'c Client>,
         prefix: &str,
-        faults: &mut Vec<String>,
+        Told { faults, warnings }: &mut Told<'_>,
     ) -> SigningKeys {
         let key = format!("{prefix}signing_keys");
         let files = match own.get("signing_keys").or_else(|| self.root.get("signing_keys")).cloned() {
@@ -224,7 +234,9 @@ impl Settings {
                 Vec::new()
             }),
         };
-        let mut keys = Vec::new();
+        let mut keys: Vec<SigningKey> = Vec::new();
+        let has =
+            |keys: &[SigningKey], algorithm: SigningAlgorithm| keys.iter().any(|key| key.algorithm() == algorithm);
         for file in &files {
             let text = match std::fs::read_to_string(self.folder.join(file)) {
                 Ok(text) => text,
@@ -236,20 +248,27 @@ impl Settings {
             let read = |algorithm: &SigningAlgorithm| {
                 SigningKey::from_pem(*algorithm, &text).or_else(|_| SigningKey::from_jwk(*algorithm, &text)).ok()
             };
-            let found: Vec<SigningKey> = config.signing_algorithms.iter().filter_map(read).collect();
-            if found.is_empty() {
-                faults.push(format!("{key}: {}: is no private key for one of the signing_algorithms", file.display()));
+            let algorithms = config.signing_algorithms.iter();
+            let (covered, open): (Vec<_>, Vec<_>) = algorithms.partition(|algorithm| has(&keys, **algorithm));
+            match open.into_iter().chain(covered).find_map(read) {
+                Some(found) => keys.push(found),
+                None => {
+                    let problem = "is no private key for one of the signing_algorithms";
+                    faults.push(format!("{key}: {}: {problem}", file.display()));
+                }
             }
-            keys.extend(found);
         }
         let is_jwt = |format: Option<AccessTokenFormat>| format == Some(AccessTokenFormat::Jwt);
         if is_jwt(Some(config.access_token_format)) || clients.any(|client| is_jwt(client.access_token_format)) {
             for algorithm in &config.signing_algorithms {
-                if !keys.iter().any(|key: &SigningKey| key.algorithm() == *algorithm) {
+                if !has(&keys, *algorithm) {
                     match SigningKey::generate(*algorithm) {
                         Ok(made) => keys.push(made),
                         Err(error) => faults.push(format!("{key}: {error}")),
                     }
+                    warnings.push(format!(
+                        "{key}: a key for {algorithm} is made at each start; when the server stops, its tokens can no longer be verified"
+                    ));
                 }
             }
         }
