@@ -154,7 +154,7 @@ impl Setup {
             URL_SAFE_NO_PAD.encode(&signature)
         );
         let token = issue(&issuing);
-        let token_message = token[..token.rfind('.').unwrap()].as_bytes().to_vec();
+        let token_message = token.as_bytes()[..token.rfind('.').unwrap()].to_vec();
         let verifying = server(verifying, algorithm);
         Self { algorithm, bare, issuing, verifying, assertion_body, message, signature, token_message }
     }

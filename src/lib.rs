@@ -50,6 +50,7 @@
 //! | (none) | the grant with secrets and opaque tokens, introspection, revocation, metadata, realms, stores in memory |
 //! | `http` | `http`: `http::Request` in, `http::Response` out |
 //! | `jwt` | `SigningKeys`: JWT access tokens (RFC 9068), rotating keys, the key set; needs a C compiler |
+//! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
 #![forbid(unsafe_code)]
@@ -89,6 +90,9 @@ pub use token::{
 #[cfg(feature = "jwt")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
 mod jose;
+#[cfg(feature = "jwks-uri")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwks-uri")))]
+pub use jose::InvalidJwksPolicy;
 #[cfg(feature = "jwt")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
 pub use jose::{

@@ -55,14 +55,8 @@ impl ObjectWriter {
         self.push_text(value);
     }
 
-    /// A name that needs no escape, and whatever it stands for.
-    pub(crate) fn value(&mut self, name: &'static str, value: &impl Serialize) {
-        self.name(name);
-        self.0.extend_from_slice(&json(value));
-    }
-
-    /// A member of somebody else's.
-    pub(crate) fn member(&mut self, name: &str, value: &serde_json::Value) {
+    /// Any name, and whatever it stands for.
+    pub(crate) fn value(&mut self, name: &str, value: &impl Serialize) {
         self.separate();
         self.push_text(name);
         self.0.push(b':');

@@ -17,7 +17,7 @@ use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, Regi
 use crate::clock::{Clock, SystemClock};
 use crate::error::TokenError;
 #[cfg(feature = "jwt")]
-use crate::jose::{JwksCache, JwsAlgorithm, SigningAlgorithm, SigningKeys};
+use crate::jose::{self, JwksCache, JwsAlgorithm, SigningAlgorithm, SigningKeys};
 use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
 use crate::resource;
@@ -261,6 +261,9 @@ impl Config {
             }
             if self.clock_skew > 60 {
                 fault("clock_skew", "must be 0 to 60 seconds");
+            }
+            if let Err(entry) = jose::check_allowed_hosts(&self.jwks_uri_allowed_hosts) {
+                fault("jwks_uri_allowed_hosts", &format!("{entry:?} is no host name, address or range of addresses"));
             }
         }
         if self.access_token_format == AccessTokenFormat::Jwt && cfg!(not(feature = "jwt")) {

@@ -40,7 +40,7 @@ fn registered(vector: &Value, legacy: bool) -> Client {
 }
 
 fn server_of(vectors: &Value, case: &Value) -> Server {
-    let settings = |name: &str| case["settings"].get(name).unwrap_or(&vectors["settings"][name]).clone();
+    let settings = |name: &str| case["settings"].get(name).unwrap_or_else(|| &vectors["settings"][name]).clone();
     let legacy = settings("legacy_audience").as_bool().unwrap();
     let clients = vectors["clients"].as_array().unwrap().iter().map(|vector| registered(vector, legacy));
     let config = config(json!({

@@ -1,6 +1,8 @@
 //! The configuration file: TOML in, servers by realm out, every fault named with its key.
 
 use crate::limiter::Limits;
+#[cfg(feature = "jwks-uri")]
+use client_credentials::JwksCache;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
 #[cfg(feature = "jwt")]
 use client_credentials::{AccessTokenFormat, SigningAlgorithm, SigningKey, SigningKeys};
@@ -179,11 +181,25 @@ impl Settings {
                 let mut told = Told { faults, warnings: &mut warnings };
                 self.signing_keys(&config, own, clients.iter(), &prefix, &mut told)
             };
+            // Who fetches nothing needs no root certificates.
+            #[cfg(feature = "jwks-uri")]
+            let fetches = clients.iter().any(|client| {
+                client.jwks_uri.is_some() || client.federated.iter().any(|federated| federated.jwks_uri.is_some())
+            });
             let clients = clients.into_iter().collect::<MemoryClientStore>();
             match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
                 Ok(server) => {
                     #[cfg(feature = "jwt")]
                     let server = server.with_signing_keys(keys);
+                    #[cfg(feature = "jwks-uri")]
+                    let server = match fetches.then(|| jwks_cache(server.config())) {
+                        None => server,
+                        Some(Ok(cache)) => server.with_jwks_cache(cache),
+                        Some(Err(problem)) => {
+                            faults.push(format!("{prefix}clients: jwks_uri: {problem}"));
+                            return None;
+                        }
+                    };
                     Some(offloaded(server).on_event(observer.clone()))
                 }
                 Err(error) => {
@@ -359,6 +375,21 @@ fn with_unknown_client_work(mut config: Config, clients: &[Client]) -> Config {
         config.unknown_client_work = slow;
     }
     config
+}
+
+/// What fetches the key sets of clients and of federated issuers; its failures are lines of the log.
+#[cfg(feature = "jwks-uri")]
+fn jwks_cache(config: &Config) -> Result<JwksCache, String> {
+    let cache = JwksCache::https(&config.jwks_uri_allowed_hosts).map_err(|error| error.to_string())?;
+    Ok(cache.on_failure(|uri, error| {
+        let mut line = format!("jwks_uri={uri} outcome=failed reason=\"{error}\"");
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            line.push_str(&format!(" cause=\"{cause}\""));
+            source = cause.source();
+        }
+        crate::log(&line);
+    }))
 }
 
 type Server = AuthorizationServer<AnyClientStore, AnyTokenStore>;

@@ -257,7 +257,7 @@ impl fmt::Debug for JwkSet {
 
 impl PartialEq for JwkSet {
     fn eq(&self, other: &Self) -> bool {
-        self.json == other.json
+        Arc::ptr_eq(&self.json, &other.json) || self.json == other.json
     }
 }
 

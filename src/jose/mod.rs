@@ -10,6 +10,9 @@
 //! ```
 
 mod algorithm;
+#[cfg(feature = "jwks-uri")]
+mod fetch;
+mod hosts;
 mod json;
 mod jwk;
 mod jws;
@@ -20,12 +23,15 @@ mod signing;
 mod source;
 
 pub use algorithm::JwsAlgorithm;
+#[cfg(feature = "jwks-uri")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwks-uri")))]
+pub use fetch::InvalidJwksPolicy;
+pub(crate) use hosts::{check_allowed_hosts, check_uri};
 pub use jwk::{InvalidJwk, JwkSet};
 pub use jws::InvalidJwt;
 pub(crate) use jws::Jws;
 pub use keys::SigningKeys;
 pub use mac::MacKey;
-pub(crate) use remote::check_uri;
 pub use remote::{FetchedJwks, JwksCache, JwksError};
 pub(crate) use signing::JwtType;
 pub use signing::{InvalidKey, SigningAlgorithm, SigningKey};

@@ -78,7 +78,7 @@ fn write(issuer: &Arc<str>, expires_at: Timestamp, jti: &str, token: &TokenRecor
         claims.value("authorization_details", details);
     }
     for (name, value) in token.claims.iter() {
-        claims.member(name, value);
+        claims.value(name, value);
     }
     claims.finish()
 }
