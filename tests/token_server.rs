@@ -11,6 +11,9 @@
     reason = "where a test cannot go on it has failed"
 )]
 
+#[cfg(feature = "jwt")]
+#[path = "token_server/assertions.rs"]
+mod assertions;
 #[path = "token_server/configuration.rs"]
 mod configuration;
 #[path = "token_server/framing.rs"]
