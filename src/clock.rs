@@ -56,7 +56,7 @@ impl Timestamp {
     pub(crate) fn of_numeric_date(value: &serde_json::Value) -> Option<Self> {
         const END: f64 = 9_007_199_254_740_992.0;
         let seconds = value.as_f64().filter(|seconds| (0.0..END).contains(seconds))?;
-        Some(value.as_u64().map_or_else(|| Self((seconds * 1000.0) as u64), Self::from_secs))
+        Some(value.as_u64().map_or_else(|| Self((seconds * 1000.0).round() as u64), Self::from_secs))
     }
 
     /// The full second that `self` lies in or before.

@@ -33,6 +33,8 @@ use crate::response::no_store;
 use crate::revocation::{RevocationRequest, revoke_token};
 use crate::server::AuthorizationServer;
 use crate::token::TokenStore;
+#[cfg(feature = "jwt")]
+use crate::validation::{AccessError, AccessTokenValidator, PresentedToken};
 use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
 use std::borrow::Cow;
@@ -197,11 +199,32 @@ pub fn refusal(error: &TokenError) -> Response<Vec<u8>> {
     response
 }
 
+#[cfg(feature = "jwt")]
+impl AccessTokenValidator {
+    /// [`read`](Self::read) on the header of a request of the `http` crate.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "http")))]
+    pub fn read_headers<'a>(&self, headers: &'a HeaderMap) -> Result<PresentedToken<'a>, AccessError> {
+        self.read(field(headers, &header::AUTHORIZATION))
+    }
+}
+
+/// The answer of a resource server that an error stands for, without a body (RFC 6750 §3).
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+pub fn denial(error: &AccessError) -> Response<Vec<u8>> {
+    let mut response = answer(error.headers(), Vec::new());
+    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
 fn answer<'a>(headers: impl Iterator<Item = (&'static str, Cow<'a, str>)>, body: Vec<u8>) -> Response<Vec<u8>> {
     let mut response = Response::new(body);
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes());
-        // Every value is made of the issuer, which has been checked, and fixed texts; nothing of it can be refused here.
+        // Every value is made of fixed texts, a scope, and an issuer or a realm that has been checked; none can be refused here.
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
             response.headers_mut().insert(name, value);
         }

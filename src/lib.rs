@@ -49,7 +49,7 @@
 //! |---|---|
 //! | (none) | the grant with secrets and opaque tokens, introspection, revocation, metadata, realms, stores in memory |
 //! | `http` | `http`: `http::Request` in, `http::Response` out |
-//! | `jwt` | `SigningKeys`: JWT access tokens (RFC 9068), rotating keys, the key set; needs a C compiler |
+//! | `jwt` | `SigningKeys`: JWT access tokens (RFC 9068) and client assertions (RFC 7523); `AccessTokenValidator` for resource servers; needs a C compiler |
 //! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
@@ -123,6 +123,14 @@ mod realm;
 pub use realm::{Realms, Route, check_realm_path};
 mod audit;
 pub use audit::{Claimed, Endpoint, Event, Outcome};
+
+// What a resource server does with a token.
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+mod validation;
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+pub use validation::{AccessError, AccessReason, AccessTokenValidator, PresentedToken, ValidatedToken};
 
 // What comes from outside.
 mod clock;

@@ -1,7 +1,7 @@
 //! JWS in compact form (RFC 7515): what somebody signed, taken apart and not believed until a key verifies it.
 
 use super::algorithm::JwsAlgorithm;
-use super::json;
+use super::json::{self, Member, Members};
 use super::jwk::VerificationKey;
 use super::remote::JwksError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -58,6 +58,8 @@ pub enum InvalidJwt {
     Binding(&'static str),
 }
 
+const NO_CLAIMS: InvalidJwt = InvalidJwt::Malformed("its claims are no JSON object with each member once, or too deep");
+
 /// A JWT of three parts with a header that can be acted on; its claims are not read yet.
 pub(crate) struct Jws<'a> {
     text: Cow<'a, str>,
@@ -92,7 +94,7 @@ impl<'a> Jws<'a> {
         if header.len() > MAX_HEADER {
             return Err(InvalidJwt::Malformed("its header is over 4 KiB"));
         }
-        let header = json::object(&header)
+        let header = json::members(&header)
             .ok_or(InvalidJwt::Malformed("its header is no JSON object with each member once, or too deep"))?;
         let (payload, decoded) = (decode(payload)?, decode(signature)?);
         let message = text.len() - signature.len() - 1;
@@ -112,8 +114,17 @@ impl<'a> Jws<'a> {
 
     /// The claims; nothing vouches for them until a key has verified the signature.
     pub(crate) fn claims(&self) -> Result<Map<String, Value>, InvalidJwt> {
-        json::object(&self.payload)
-            .ok_or(InvalidJwt::Malformed("its claims are no JSON object with each member once, or too deep"))
+        json::object(&self.payload).ok_or(NO_CLAIMS)
+    }
+
+    /// [`claims`](Self::claims) without a copy of each.
+    pub(crate) fn members(&self) -> Result<Members<'_>, InvalidJwt> {
+        json::members(&self.payload).ok_or(NO_CLAIMS)
+    }
+
+    /// The claims as octets; for a JWT of this server's own, which it wrote as it reads them.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
     pub(super) fn message(&self) -> &str {
@@ -165,32 +176,34 @@ impl<'a> Jws<'a> {
 }
 
 /// What of a header counts: `alg`, `kid`, `typ`.
-fn check_header(mut header: Map<String, Value>) -> Result<(JwsAlgorithm, Option<String>, Option<String>), InvalidJwt> {
-    if header.contains_key("crit") {
+fn check_header(mut header: Members<'_>) -> Result<(JwsAlgorithm, Option<String>, Option<String>), InvalidJwt> {
+    if header.contains("crit") {
         return Err(InvalidJwt::Header("has crit, and no extension is understood"));
     }
-    if header.contains_key("b64") {
+    if header.contains("b64") {
         return Err(InvalidJwt::Header("has b64, and no payload but an encoded one is understood"));
     }
-    if header.contains_key("cty") {
+    if header.contains("cty") {
         return Err(InvalidJwt::Header("has cty: a JWT within a JWT is not looked at"));
     }
     let kid = match header.remove("kid") {
         None => None,
-        Some(Value::String(kid)) if kid.len() <= MAX_KID => Some(kid),
-        Some(Value::String(_)) => return Err(InvalidJwt::Key("the kid is over 256 octets")),
+        Some(Member::Text(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
+        Some(Member::Text(_)) => return Err(InvalidJwt::Key("the kid is over 256 octets")),
         Some(_) => return Err(InvalidJwt::Malformed("kid is no text")),
     };
     let typ = match header.remove("typ") {
         None => None,
-        Some(Value::String(typ)) => {
-            let typ = typ.to_ascii_lowercase();
-            Some(typ.strip_prefix("application/").map_or_else(|| typ.clone(), str::to_owned))
+        Some(Member::Text(typ)) => {
+            const PREFIX: &str = "application/";
+            let prefixed = typ.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+            let typ = typ.get(if prefixed { PREFIX.len() } else { 0 }..).unwrap_or_default();
+            Some(typ.to_ascii_lowercase())
         }
         Some(_) => return Err(InvalidJwt::Header("has a typ that is no text")),
     };
     let algorithm = match header.remove("alg") {
-        Some(Value::String(name)) => JwsAlgorithm::from_name(&name).ok_or(InvalidJwt::Algorithm("is not known"))?,
+        Some(Member::Text(name)) => JwsAlgorithm::from_name(&name).ok_or(InvalidJwt::Algorithm("is not known"))?,
         _ => return Err(InvalidJwt::Malformed("alg is absent or no text")),
     };
     Ok((algorithm, kid, typ))

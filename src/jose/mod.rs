@@ -27,6 +27,7 @@ pub use algorithm::JwsAlgorithm;
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwks-uri")))]
 pub use fetch::InvalidJwksPolicy;
 pub(crate) use hosts::{check_allowed_hosts, check_uri};
+pub(crate) use json::{Member, Members, members};
 pub use jwk::{InvalidJwk, JwkSet};
 pub use jws::InvalidJwt;
 pub(crate) use jws::Jws;

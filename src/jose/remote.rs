@@ -142,11 +142,11 @@ impl JwksCache {
     where
         F: Fn(&str) -> A + Send + Sync + 'static,
         A: Future<Output = Result<FetchedJwks, E>> + Send + 'static,
-        E: Error + Send + Sync + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
     {
         let fetch = move |uri: &str| -> Answer {
             let answer = fetch(uri);
-            Box::pin(async move { answer.await.map_err(|error| Arc::new(error) as _) })
+            Box::pin(async move { answer.await.map_err(|error| error.into().into()) })
         };
         Self { fetch: Box::new(fetch), on_failure: Box::new(|_, _| {}), stale: DAY, entries: Mutex::default() }
     }

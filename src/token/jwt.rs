@@ -88,8 +88,8 @@ pub(crate) fn read(jws: &Jws<'_>) -> Result<AccessTokenClaims, InvalidJwt> {
     if jws.typ() != Some(JwtType::AccessToken.typ()) {
         return Err(InvalidJwt::Header("has another typ than at+jwt"));
     }
-    let claims = Value::Object(jws.claims()?);
-    serde_json::from_value(claims).map_err(|_| InvalidJwt::Malformed("its claims are not those of an access token"))
+    let claims = serde_json::from_slice(jws.payload());
+    claims.map_err(|_| InvalidJwt::Malformed("its claims are not those of an access token"))
 }
 
 /// What a token says of itself, as the record of an opaque one would.

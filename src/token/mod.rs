@@ -226,6 +226,14 @@ impl Claims {
         }
     }
 
+    /// What an issuer says beside the claims that the protocol gives a meaning.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn of_others(members: crate::jose::Members<'_>) -> Self {
+        let others = members.into_iter().filter(|(name, _)| !RESERVED.contains(&&**name));
+        let others: Map<_, _> = others.map(|(name, value)| (name.into_owned(), value.into())).collect();
+        Self((!others.is_empty()).then(|| Box::new(others)))
+    }
+
     /// Takes one claim out, and says whether it was there.
     pub fn remove(&mut self, name: &str) -> bool {
         self.0.as_mut().is_some_and(|claims| claims.remove(name).is_some())

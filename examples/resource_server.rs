@@ -1,0 +1,146 @@
+//! A resource server: JWTs are checked here with the issuer's keys, opaque tokens are introspected.
+//!
+//! ```text
+//! CLIENT_SECRET=... cargo run --all-features --example resource_server -- \
+//!     --issuer http://127.0.0.1:8080 --audience https://api.example.com --client-id reports
+//! curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8081/reports             # needs the scope `read`
+//! curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8081/reports -X POST     # needs the scope `write`
+//! ```
+//!
+//! The client is the resource server's own; the token server lets it see tokens whose audience is in its registered
+//! `audience`. The issuer is asked by plain HTTP, so it must be on this machine.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use clap::Parser;
+use client_credentials::{
+    AccessError, AccessTokenValidator, FetchedJwks, JwksCache, ValidatedToken, http::denial, metadata_path,
+};
+use serde_json::Value;
+use std::error::Error;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// A resource server with one resource, `/reports`.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    /// The authorization server whose tokens are believed.
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// This resource server, as the authorization server names it in tokens.
+    #[arg(long, value_name = "URI")]
+    audience: String,
+    /// This resource server's client at the authorization server; its secret is in CLIENT_SECRET.
+    #[arg(long)]
+    client_id: String,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let arguments = Arguments::parse();
+    let secret = std::env::var("CLIENT_SECRET").map_err(|_| "CLIENT_SECRET is not set")?;
+
+    // Discovery (RFC 8414 §3): the document must be the issuer's own.
+    let (host, _) = split(&arguments.issuer)?;
+    let location = format!("http://{host}{}", metadata_path(&arguments.issuer));
+    let metadata: Value = serde_json::from_slice(&send(&location, None).await?)?;
+    let member = |name: &str| metadata.get(name).and_then(Value::as_str);
+    if member("issuer") != Some(&arguments.issuer) {
+        return Err("the metadata is of another issuer".into());
+    }
+    let introspection = member("introspection_endpoint").ok_or("there is no introspection")?.to_owned();
+    let mut validator =
+        AccessTokenValidator::new(arguments.issuer, [arguments.audience]).with_introspection(move |token| {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("token", &token).append_pair("client_id", &arguments.client_id);
+            let form = form.append_pair("client_secret", &secret).finish();
+            let endpoint = introspection.clone();
+            async move { send(&endpoint, Some(&form)).await }
+        });
+    // Without keys every token is introspected: that is how a revocation of a JWT would be seen at once.
+    if let Some(jwks_uri) = member("jwks_uri") {
+        let cache = JwksCache::new(|uri: &str| {
+            let uri = uri.to_owned();
+            async move { send(&uri, None).await.map(|body| FetchedJwks::new(body, None)) }
+        });
+        validator = validator.with_jwks_uri(jwks_uri, Arc::new(cache));
+    }
+
+    let listener = TcpListener::bind(arguments.listen).await?;
+    writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    let router = Router::new().route("/reports", get(list).post(add)).with_state(Arc::new(validator));
+    Ok(axum::serve(listener, router).await?)
+}
+
+async fn list(State(validator): State<Arc<AccessTokenValidator>>, headers: HeaderMap) -> Result<String, Denied> {
+    let token = permit(&validator, &headers, "read").await?;
+    Ok(format!("no reports for {} yet\n", token.client_id))
+}
+
+async fn add(State(validator): State<Arc<AccessTokenValidator>>, headers: HeaderMap) -> Result<String, Denied> {
+    let token = permit(&validator, &headers, "write").await?;
+    Ok(format!("a report of {}\n", token.client_id))
+}
+
+/// The token of the request, where it is good here and has the scope.
+async fn permit(validator: &AccessTokenValidator, headers: &HeaderMap, scope: &str) -> Result<ValidatedToken, Denied> {
+    let token = validator.validate(validator.read_headers(headers)?).await?;
+    token.require_scope(scope)?;
+    Ok(token)
+}
+
+struct Denied(AccessError);
+
+impl From<AccessError> for Denied {
+    fn from(error: AccessError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let _ = writeln!(std::io::stderr(), "refused: {}", self.0); // the reason, never the token
+        denial(&self.0).map(Body::from)
+    }
+}
+
+/// Authority and path of an `http` URL.
+fn split(url: &str) -> Result<(&str, &str), Failure> {
+    let rest = url.strip_prefix("http://").ok_or("only http URLs on this machine are asked here")?;
+    Ok(rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash)))
+}
+
+/// The body of a 200 to a `GET`, or to a `POST` of a form. A program of your own has an HTTP client for this.
+async fn send(url: &str, form: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let (authority, path) = split(url)?;
+    let (method, body) = form.map_or(("GET", ""), |form| ("POST", form));
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let exchange = async {
+        let mut stream = TcpStream::connect(authority).await?;
+        stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(128 * 1024).read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), exchange).await??;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or("no answer")?;
+    let (head, body) = answer.split_at(end + 4);
+    let good = head.starts_with(b"HTTP/1.0 200 ") || head.starts_with(b"HTTP/1.1 200 ");
+    if good { Ok(body.to_vec()) } else { Err(format!("{path} answered otherwise than by 200").into()) }
+}
