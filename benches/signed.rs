@@ -1,4 +1,4 @@
-//! What a signed token and a signed assertion cost, beside the bare signature and the bare verification of the same crypto
+//! What a signed token costs to issue and to validate, and a signed assertion to believe, beside the bare signature and the bare verification of the same crypto
 //! library in the same round.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The floor of a token is one signature over as many octets as are signed for it; that of an assertion is one verification
-//! with a key that was parsed before.
+//! with a key that was parsed before; a token's validation is compared with the same.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
@@ -18,8 +18,8 @@ use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPu
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AuthorizationServer, Client, Config, Field, Parts, SigningAlgorithm, SigningKey, SigningKeys, Timestamp,
-    TokenRequest, issue_client_credentials_token,
+    AccessTokenValidator, AuthorizationServer, Client, Config, Field, JwkSet, Parts, SigningAlgorithm, SigningKey,
+    SigningKeys, Timestamp, TokenRequest, issue_client_credentials_token,
 };
 use harness::{Case, case, measure, ready};
 use serde_json::{Value, json};
@@ -120,6 +120,9 @@ struct Setup {
     message: String,
     signature: Vec<u8>,
     token_message: Vec<u8>,
+    /// A resource server's side, and the `Authorization` field that it gets.
+    validator: AccessTokenValidator,
+    field: String,
 }
 
 impl Setup {
@@ -156,7 +159,22 @@ impl Setup {
         let token = issue(&issuing);
         let token_message = token.as_bytes()[..token.rfind('.').unwrap()].to_vec();
         let verifying = server(verifying, algorithm);
-        Self { algorithm, bare, issuing, verifying, assertion_body, message, signature, token_message }
+        let keys = JwkSet::from_json(std::str::from_utf8(&issuing.jwks()).unwrap()).unwrap();
+        let validator = AccessTokenValidator::new(ISSUER, [ISSUER]).with_keys(keys);
+        let validator = validator.with_clock(|| Timestamp::from_secs(NOW));
+        let field = format!("Bearer {token}");
+        Self {
+            algorithm,
+            bare,
+            issuing,
+            verifying,
+            assertion_body,
+            message,
+            signature,
+            token_message,
+            validator,
+            field,
+        }
     }
 }
 
@@ -176,6 +194,7 @@ fn main() {
             key.verify_sig(black_box(setup.message.as_bytes()), &setup.signature).unwrap();
         }));
         cases.push(case(format!("{name}: authenticate by assertion"), floor, || authenticate(setup)));
+        cases.push(case(format!("{name}: validate a token"), floor, || validate(setup)));
     }
     measure(&mut cases);
 }
@@ -196,6 +215,13 @@ fn issue(server: &Server) -> String {
     let response = ready(issue_client_credentials_token(server, &request)).unwrap();
     black_box(response.body());
     response.access_token.expose().to_owned()
+}
+
+fn validate(setup: &Setup) {
+    let presented = setup.validator.read(Field::One(black_box(setup.field.as_bytes()))).unwrap();
+    let token = ready(setup.validator.validate(presented)).unwrap();
+    token.require_scope("write").unwrap();
+    black_box(token);
 }
 
 fn authenticate(setup: &Setup) {
