@@ -398,11 +398,12 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Whether the proof is a signed assertion or a certificate: not to be guessed, so a limit on guesses need not hold it up.
+    /// Whether the proof is an assertion signed with a private key or a certificate: not to be guessed, so a limit on guesses
+    /// need not hold it up. A secret can be guessed, so an assertion with a MAC of one can.
     pub fn cannot_be_guessed(&self) -> bool {
-        match self.mechanism {
+        match &self.mechanism {
             #[cfg(feature = "jwt")]
-            Mechanism::Assertion(_) => true,
+            Mechanism::Assertion(assertion) => !assertion.as_ref().is_ok_and(|assertion| assertion.is_mac()),
             #[cfg(not(feature = "jwt"))]
             Mechanism::Assertion => true,
             Mechanism::Certificate => true,

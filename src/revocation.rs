@@ -51,7 +51,8 @@ impl<'a> RevocationRequest<'a> {
 ///
 /// # Errors
 /// As [`authenticate`](AuthorizationServer::authenticate); `unauthorized_client` (400) for another client's token, which
-/// stays active; `temporarily_unavailable` (503) when the store fails, and the token may still be active.
+/// stays active; `temporarily_unavailable` (503) when the store fails: the token may still be active, and an assertion that the
+/// caller showed may be spent.
 ///
 /// RFC 7009 §2.
 pub async fn revoke_token<C: ClientStore, T: TokenStore>(

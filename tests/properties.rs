@@ -30,7 +30,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const MEMBERS: [&str; 24] = [
+const MEMBERS: [&str; 28] = [
     "client_id",
     "client_name",
     "client_secret",
@@ -51,6 +51,10 @@ const MEMBERS: [&str; 24] = [
     "tokens_not_before",
     "basic_encoding",
     "jwks",
+    "jwks_uri",
+    "federated",
+    "token_endpoint_auth_signing_alg",
+    "assertion_audience",
     "dpop_bound_access_tokens",
     "client_uri",
     "scopes",

@@ -59,6 +59,11 @@ impl<'a> Assertion<'a> {
         self.text("iss")
     }
 
+    /// Whether a secret made it, and no private key.
+    pub(crate) fn is_mac(&self) -> bool {
+        self.jws.algorithm().is_symmetric()
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
     }
@@ -138,9 +143,23 @@ impl From<UnreadableAssertion> for Reason {
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// Finds out whose assertion it is, and whether it is right.
     ///
-    /// The client is looked up by the `client_id` of the body, else by the assertion's `iss`: one look-up, as for a secret. A
-    /// signature costs the same work for a client that is unknown or may not use the method, by keys that nobody has.
+    /// Whatever refuses it, one signature was verified: where the client is unknown, may not use the method, or failed before
+    /// its keys were tried, by a key that nobody has. So time does not tell who is registered.
     pub(super) async fn check_assertion(
+        &self,
+        assertion: &Assertion<'_>,
+        body_client_id: Option<&str>,
+        at: Timestamp,
+    ) -> Result<Found, Reason> {
+        let outcome = self.believe(assertion, body_client_id, at).await;
+        if outcome.as_ref().is_err_and(|reason| !matches!(reason, Reason::InvalidAssertion(InvalidJwt::Signature))) {
+            let _ = assertion.jws.verify_in_vain(NOBODYS_KEYS.iter().flat_map(JwkSet::iter));
+        }
+        outcome
+    }
+
+    /// The client is looked up by the `client_id` of the body, else by the assertion's `iss`: one look-up, as for a secret.
+    async fn believe(
         &self,
         assertion: &Assertion<'_>,
         body_client_id: Option<&str>,
@@ -156,19 +175,13 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             true => AuthenticationMethod::ClientSecretJwt,
             false => AuthenticationMethod::PrivateKeyJwt,
         };
-        let client = match self.find(body_client_id.unwrap_or(issuer)).await? {
-            None => Err(Reason::UnknownClient),
-            Some(client) => self.check_standing(&client, &method).map(|()| client),
-        };
-        let client = match client {
-            Ok(client) => client,
-            Err(reason) => {
-                let _ = assertion.jws.verify(NOBODYS_KEYS.iter().flat_map(JwkSet::iter), |_| true);
-                return Err(reason);
-            }
-        };
+        let client = self.find(body_client_id.unwrap_or(issuer)).await?.ok_or(Reason::UnknownClient)?;
+        self.check_standing(&client, &method)?;
         if !self.assertion_algorithms.contains(&algorithm) {
             return Err(InvalidJwt::Algorithm("is not enabled on the server").into());
+        }
+        if client.token_endpoint_auth_signing_alg.is_some_and(|only| only != algorithm) {
+            return Err(InvalidJwt::Algorithm("is not the one that the client is registered for").into());
         }
         let of_issuer = |federated: &&FederatedIssuer| federated.issuer == issuer;
         if client.federated.iter().any(|federated| of_issuer(&federated)) {
@@ -195,9 +208,6 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             (Some(issuer), Some(subject)) if issuer == client_id && subject == client_id => {}
             (issuer, subject) if issuer == subject => return Err(Reason::ClientIdMismatch), // RFC 7521 §4.2
             _ => return Err(InvalidJwt::Issuer("is not the client_id").into()),
-        }
-        if client.token_endpoint_auth_signing_alg.is_some_and(|only| only != assertion.jws.algorithm()) {
-            return Err(InvalidJwt::Algorithm("is not the one that the client is registered for").into());
         }
         let Config { clock_skew, assertion_max_lifetime, issuer, .. } = &self.config;
         assertion.check_typ("jwt")?;
@@ -279,3 +289,22 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
 /// Public keys, one of each type, whose private keys were thrown away: what an unknown client's signature is verified with.
 static NOBODYS_KEYS: LazyLock<Option<JwkSet>> =
     LazyLock::new(|| JwkSet::from_json(include_str!("nobodys_keys.json")).ok());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::JwsAlgorithm;
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    /// An unknown client costs a verification whatever the header says, so that it cannot be told from a known one.
+    #[test]
+    fn nobody_has_a_key_for_every_header() {
+        for algorithm in JwsAlgorithm::ALL {
+            for kid in ["", r#","kid":"the client's""#] {
+                let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{algorithm}"{kid}}}"#));
+                let jws = Jws::read(format!("{header}.e30.e30").into()).unwrap();
+                assert!(jws.verify_in_vain(NOBODYS_KEYS.iter().flat_map(JwkSet::iter)), "{algorithm} {kid}");
+            }
+        }
+    }
+}

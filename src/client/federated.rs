@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 /// An issuer that a client trusts to speak for it.
 ///
 /// The client sends the issuer's JWT as `client_assertion`, and its own `client_id` beside it. The JWT must have this `iss`, this
-/// `sub`, this `aud` and no other, every one of `claims`, and an `exp`.
+/// `sub`, this `aud` and no other, every one of `claims`, and an `exp`. No issuer of a client is called like the client, and no two
+/// have both `issuer` and `subject` in common.
 ///
 /// A platform's token is the same until it expires, so by default it may be used more than once: whoever copies it has
 /// what the workload has, for that long. Keep its life short, and set `one_time` where the issuer makes a new token for each use.

@@ -136,6 +136,11 @@ impl Members {
         let verifier = match (table.remove("secret"), table.remove("hash")) {
             #[cfg(feature = "jwt")]
             (None, None) if mac_key.is_some() => mac_key.as_ref().map(MacKey::verifier)?,
+            #[cfg(feature = "jwt")]
+            (Some(_), _) if mac_key.is_some() => {
+                self.faults.push(fault("has secret and mac_key: one of the two"));
+                return None;
+            }
             (Some(Value::String(mut secret)), None) => {
                 if secret.is_empty() || secret.len() > MAX_SECRET_OCTETS || secret.chars().any(char::is_control) {
                     self.faults.push(fault("must be 1 to 1024 octets of UTF-8 without control characters"));
@@ -210,7 +215,9 @@ impl Members {
             None => {
                 let secrets = ["client_secret", "client_secret_hash", "client_secrets"];
                 let has = |key: &str| self.values.get(key).is_some_and(|value| !value.is_null());
-                if has("federated") && !secrets.into_iter().any(has) {
+                let federates =
+                    self.values.get("federated").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+                if federates && !secrets.into_iter().any(has) {
                     return vec![AuthenticationMethod::PrivateKeyJwt];
                 }
                 vec![AuthenticationMethod::ClientSecretBasic]
@@ -384,7 +391,7 @@ enum OneOrSeveral<'a> {
 }
 
 impl Serialize for Client {
-    /// Writes what [`Deserialize`] reads; secrets as their hashes. A faulty client is refused: what it meant is not known.
+    /// Writes what [`Deserialize`] reads; secrets as their hashes, with `mac_key` beside them where there is one. A faulty client is refused: what it meant is not known.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !self.faults.is_empty() {
             return Err(S::Error::custom(format_args!("the client is faulty: {}", Fault::list(&self.faults))));

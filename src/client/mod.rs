@@ -428,6 +428,12 @@ impl Client {
                 "client_secret_jwt needs the secret itself, of at least 32 octets: a hash is not enough",
             );
         }
+        let differs = |secret: &RegisteredSecret| {
+            secret.mac_key.as_ref().is_some_and(|mac_key| mac_key.differs_from(&secret.verifier))
+        };
+        if self.client_secrets.iter().any(differs) {
+            fault("client_secrets", "has a hash of another secret than the mac_key beside it");
+        }
         if let Some(algorithm) = self.token_endpoint_auth_signing_alg {
             let fits = if algorithm.is_symmetric() { by_secret } else { by_key };
             if !fits {
@@ -435,8 +441,16 @@ impl Client {
             }
         }
         for (at, federated) in self.federated.iter().enumerate() {
+            let key = format!("federated[{at}]");
             if let Some(problem) = federated.problem(rules.jwks_uri_allowed_hosts) {
-                fault(&format!("federated[{at}]"), problem);
+                fault(&key, problem);
+            }
+            if federated.issuer == self.client_id.as_str() {
+                fault(&key, "has the client_id as issuer: what the client signs itself is checked by its own jwks");
+            }
+            let same = |other: &FederatedIssuer| other.issuer == federated.issuer && other.subject == federated.subject;
+            if self.federated.iter().take(at).any(same) {
+                fault(&key, "has the issuer and subject of another one");
             }
         }
         if !self.federated.is_empty() && !by_key {

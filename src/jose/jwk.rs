@@ -241,7 +241,7 @@ impl JwkSet {
 
     /// Whether no key of it can verify anything.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.iter().all(|key| key.verifiers.is_empty())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &VerificationKey> + Clone {

@@ -3,6 +3,7 @@
 use super::algorithm::JwsAlgorithm;
 use super::json::{self, Member, Members};
 use super::jwk::VerificationKey;
+use super::mac::MacKey;
 use super::remote::JwksError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
@@ -162,6 +163,19 @@ impl<'a> Jws<'a> {
             _ if fitting.any(|key| key.verify(algorithm, self.message().as_bytes(), &self.signature)) => Ok(()),
             _ => Err(InvalidJwt::Signature),
         }
+    }
+
+    /// Does the work of verifying it, with the first of `keys` that fits or as a MAC, and believes nothing; says whether there
+    /// was work to do.
+    pub(crate) fn verify_in_vain<'k>(&self, mut keys: impl Iterator<Item = &'k VerificationKey>) -> bool {
+        let algorithm = self.algorithm;
+        let done = if algorithm.is_symmetric() {
+            MacKey::new([0; 64]).ok().map(|key| key.verify(self, algorithm).is_ok())
+        } else {
+            let key = keys.find(|key| key.fits(algorithm));
+            key.map(|key| key.verify(algorithm, self.message().as_bytes(), &self.signature))
+        };
+        std::hint::black_box(done).is_some()
     }
 
     /// Whether other keys than the known ones could make `verify` succeed: it failed for the want of a key, or no `kid` says

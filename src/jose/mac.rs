@@ -3,11 +3,11 @@
 use super::JwsAlgorithm;
 use super::jws::{InvalidJwt, Jws};
 use super::signing::InvalidKey;
-use crate::client::SecretVerifier;
+use crate::client::{SecretVerifier, VerifierKind};
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::borrow::Cow;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -41,6 +41,11 @@ impl MacKey {
         SecretVerifier::of_octets(&self.0)
     }
 
+    /// Whether a hash is known to be that of another secret; a slow one is not computed.
+    pub(crate) fn differs_from(&self, hash: &SecretVerifier) -> bool {
+        hash.kind() == VerifierKind::Sha256 && !hash.matches_digest(&Sha256::digest(&*self.0).into())
+    }
+
     /// Whether the MAC is this key's, in constant time.
     pub(crate) fn verify(&self, jws: &Jws<'_>, algorithm: JwsAlgorithm) -> Result<(), InvalidJwt> {
         let (mac, least) = algorithm.hmac().ok_or(InvalidJwt::Algorithm("is none of a MAC"))?;
@@ -66,8 +71,8 @@ impl Serialize for MacKey {
 
 impl<'de> Deserialize<'de> for MacKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let octets = URL_SAFE_NO_PAD.decode(&*text).map_err(|_| de::Error::custom("expected base64url"))?;
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let octets = URL_SAFE_NO_PAD.decode(text.as_str()).map_err(|_| de::Error::custom("expected base64url"))?;
         Self::new(octets).map_err(de::Error::custom)
     }
 }
