@@ -250,7 +250,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         token: TokenRecord,
     ) -> Result<(AccessToken, Jti), Reason> {
         let key = self.signer(client.at)?;
-        let (access_token, jti) = jwt::mint(&key, &*self.random, &self.issuer, expires_at, &token)?;
+        let jti = self.jti.next(&*self.random, client.at)?;
+        let (access_token, jti) = jwt::mint(&key, jti, &self.issuer, expires_at, &token)?;
         self.spend(client).await?;
         Ok((access_token, Jti::Text(jti)))
     }

@@ -16,7 +16,6 @@ use crate::scope::Scope;
 use crate::token::{AccessToken, AuthorizationDetails, TokenType};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::Write;
 
 /// The fields of every JSON answer of these endpoints (RFC 6749 §5.1): nothing of them may be cached.
 const NO_STORE: [(&str, &str); 3] =
@@ -60,14 +59,13 @@ impl ObjectWriter {
         self.separate();
         self.push_text(name);
         self.0.push(b':');
-        self.0.extend_from_slice(&json(value));
+        self.push_json(value);
     }
 
     /// A name that needs no escape, and a whole number.
     pub(crate) fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
-        // Writing to memory does not fail.
-        let _ = write!(self.0, "{value}");
+        self.push_json(&value);
     }
 
     pub(crate) fn finish(mut self) -> Vec<u8> {
@@ -96,8 +94,13 @@ impl ObjectWriter {
             self.0.extend_from_slice(text.as_bytes());
             self.0.push(b'"');
         } else {
-            self.0.extend_from_slice(&json(&text));
+            self.push_json(&text);
         }
+    }
+
+    fn push_json(&mut self, value: &impl Serialize) {
+        // See `json`: nothing that is written here fails.
+        let _ = serde_json::to_writer(&mut self.0, value);
     }
 }
 

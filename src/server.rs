@@ -22,6 +22,8 @@ use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
 use crate::resource;
 use crate::scope::{self, Scope, ScopePolicy};
+#[cfg(feature = "jwt")]
+use crate::token::jwt::JtiSource;
 use crate::token::{AccessTokenFormat, KeySpace, TokenStore};
 use crate::uri;
 use serde::{Deserialize, Serialize};
@@ -389,6 +391,8 @@ pub struct AuthorizationServer<C, T> {
     pub(crate) signing_keys: Arc<SigningKeys>,
     #[cfg(feature = "jwt")]
     pub(crate) jwks_cache: Option<Arc<JwksCache>>,
+    #[cfg(feature = "jwt")]
+    pub(crate) jti: JtiSource,
     /// The algorithms of client assertions.
     #[cfg(feature = "jwt")]
     pub(crate) assertion_algorithms: Vec<JwsAlgorithm>,
@@ -424,6 +428,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             signing_keys: Arc::new(SigningKeys::new([])),
             #[cfg(feature = "jwt")]
             jwks_cache: None,
+            #[cfg(feature = "jwt")]
+            jti: JtiSource::default(),
             #[cfg(feature = "jwt")]
             assertion_algorithms: match &config.token_endpoint_auth_signing_algs {
                 Some(algorithms) => algorithms.clone(),

@@ -248,6 +248,14 @@ impl SigningKey {
         self.algorithm == other.algorithm && self.kid == other.kid
     }
 
+    fn signature_length(&self) -> usize {
+        match &self.pair {
+            Pair::Ecdsa(_) => 96,
+            Pair::Ed25519(_) => 64,
+            Pair::Rsa(pair) => pair.public_modulus_len(),
+        }
+    }
+
     pub(super) fn public(&self) -> &Map<String, Value> {
         &self.public
     }
@@ -263,8 +271,9 @@ impl SigningKey {
             JwtType::AccessToken => access_token,
             JwtType::TokenIntrospection => introspection,
         };
-        // In one allocation, so that no copy of a token stays behind: an RSA-8192 signature is the longest there is.
-        let mut jwt = Zeroizing::new(String::with_capacity(header.len() + claims.len() * 4 / 3 + 1400));
+        // In one allocation, so that no copy of a token stays behind.
+        let octets = claims.len() + self.signature_length();
+        let mut jwt = Zeroizing::new(String::with_capacity(header.len() + octets * 4 / 3 + 8));
         jwt.push_str(header);
         jwt.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut jwt);
@@ -279,7 +288,7 @@ impl SigningKey {
                 append(&mut jwt, signature.as_ref());
             }
             (Pair::Rsa(pair), Some(encoding)) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
+                let mut signature = vec![0; self.signature_length()];
                 pair.sign(encoding, &random, jwt.as_bytes(), &mut signature).ok()?;
                 append(&mut jwt, &signature);
             }
