@@ -69,7 +69,7 @@ fn thumbprints() {
 
 /// The kind `issue` of `jwt_access_token.json`: header and claims, exactly, signed so that another library believes them.
 #[test]
-// req: JW-001
+// req: JW-001, JW-014
 fn issued_tokens() {
     let file = vectors("jwt_access_token.json");
     let keys = vectors_keys();
@@ -122,6 +122,78 @@ fn issued_tokens() {
 fn vectors_keys() -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keys.json");
     serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap()["keys"].clone()
+}
+
+/// Every algorithm, and every claim that RFC 9068 §2.2 asks for.
+#[test]
+// req: JW-002, JW-003, JW-004, JW-005, JW-006, JW-007, JW-008, JW-009, JW-010, JW-011, JW-012, JW-035, MD-016, MD-017
+fn a_signed_token_says_what_it_has_to_and_no_more() {
+    for algorithm in ["ES256", "ES384", "EdDSA", "RS256", "PS256"] {
+        let settings = config(json!({ "signing_algorithms": [algorithm], "access_token_lifetime": 600 }));
+        let key = SigningKey::generate(settings.signing_algorithms[0]).unwrap();
+        let kid = key.kid().to_owned();
+        let server = server(settings, [jwt_client()]).with_signing_keys(SigningKeys::new([key]));
+        let published: Value = serde_json::from_slice(&server.jwks()).unwrap();
+        let [jwk] = published["keys"].as_array().unwrap().as_slice() else { panic!("{published}") };
+        assert_eq!((&jwk["kid"], &jwk["alg"], &jwk["use"]), (&json!(kid), &json!(algorithm), &json!("sig")));
+        assert_eq!(Thumbprint::of_jwk(&jwk.to_string()).unwrap().to_string(), kid, "RFC 7638");
+        for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+            assert_eq!(jwk.get(private), None, "{algorithm}");
+        }
+        let issued = ask(&server);
+        let header = json!({ "typ": "at+jwt", "alg": algorithm, "kid": kid });
+        assert_eq!(parts(&issued).0, header);
+        let mut claims = verified(&server, &issued, "https://as.example.com");
+        assert!(claims.as_object_mut().unwrap().remove("jti").is_some());
+        let expected = json!({
+            "iss": "https://as.example.com", "sub": "myClient", "client_id": "myClient", "aud": "https://as.example.com",
+            "iat": NOW, "exp": NOW + 600, "scope": "write",
+        });
+        assert_eq!(claims, expected, "{algorithm}");
+    }
+    // No two tokens have one identifier, of 128 bits, whichever thread asks and however often the octets are fetched.
+    let key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
+    let server = server(config(json!({ "signing_algorithms": ["EdDSA"] })), [jwt_client()])
+        .with_signing_keys(SigningKeys::new([key]));
+    let jtis = || (0..250).map(|_| parts(&ask(&server)).1["jti"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let distinct: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(jtis)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert_eq!(distinct.len(), 1000);
+    assert!(distinct.iter().all(|jti| URL_SAFE_NO_PAD.decode(jti).unwrap().len() == 16));
+}
+
+#[test]
+// req: SC-019
+fn a_signed_token_has_the_granted_scope() {
+    let keys = SigningKeys::new([SigningKey::generate(SigningAlgorithm::Es256).unwrap()]);
+    let server = server(config(json!({ "scope_policy": "narrow" })), [jwt_client()]).with_signing_keys(keys);
+    let sent = Sent::form(format!("grant_type=client_credentials&{CREDENTIALS}&scope=delete+read"));
+    let answer = token(&server, &sent);
+    assert_eq!(answer.text("scope"), "read");
+    assert_eq!(parts(&answer.text("access_token")).1["scope"], "read");
+    let none = client(json!({
+        "client_id": "myClient", "client_secret": "mySecret", "grant_types": ["client_credentials"], "default_scope": "",
+        "token_endpoint_auth_method": "client_secret_post", "access_token_format": "jwt",
+    }));
+    server.clients().insert(none);
+    assert_eq!(parts(&ask(&server)).1.get("scope"), None, "an empty scope is none");
+}
+
+/// Random octets that cannot be had are a 503, and nothing is issued.
+#[test]
+fn without_random_octets_no_token_is_signed() {
+    struct Empty;
+    impl client_credentials::RandomSource for Empty {
+        fn fill(&self, _: &mut [u8]) -> Result<(), client_credentials::RandomError> {
+            Err(client_credentials::RandomError::default())
+        }
+    }
+    let keys = SigningKeys::new([SigningKey::generate(SigningAlgorithm::Es256).unwrap()]);
+    let server = server(config(json!({})), [jwt_client()]).with_random(Empty).with_signing_keys(keys);
+    let answer = token(&server, &Sent::form(format!("grant_type=client_credentials&{CREDENTIALS}")));
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()));
 }
 
 #[test]
@@ -251,12 +323,24 @@ fn keys_are_read_from_pem_and_jwk() {
         assert!(SigningKey::from_jwk(wrong, &keys["ec-as"].to_string()).is_err(), "{wrong}");
     }
     assert!(SigningKey::from_jwk(SigningAlgorithm::Rs256, &keys["rsa-weak-1024"].to_string()).is_err(), "1024 bits");
+    for (algorithm, name) in [
+        (SigningAlgorithm::Es384, "ec384-a"),
+        (SigningAlgorithm::EdDsa, "ed-as"),
+        (SigningAlgorithm::Ps256, "rsa-4096"),
+    ] {
+        let key = SigningKey::from_jwk(algorithm, &keys[name].to_string()).unwrap();
+        let settings = config(json!({ "signing_algorithms": [algorithm] }));
+        let server = server(settings, [jwt_client()]).with_signing_keys(SigningKeys::new([key]));
+        let issued = ask(&server);
+        verified(&server, &issued, "https://as.example.com");
+        assert_eq!(introspect(&server, &about(&issued)).json()["active"], true, "{name}");
+    }
     let key = SigningKey::from_jwk(SigningAlgorithm::Es256, &keys["ec-as"].to_string()).unwrap();
     assert!(!format!("{key:?}").contains(keys["ec-as"]["d"].as_str().unwrap()));
 }
 
 #[test]
-// req: IN-025, IN-026, SE-016
+// req: IN-025, IN-026, MD-025, SE-016
 fn a_signed_introspection_answer() {
     const SIGNED: &str = "application/token-introspection+jwt";
     let inspector = client(json!({
@@ -303,11 +387,15 @@ fn a_signed_introspection_answer() {
         );
         assert_eq!(token(&server, &Sent::form(asserted)).outcome(), (401, "invalid_client".into()));
     }
+    let described: Value = serde_json::from_slice(&server.metadata().body()).unwrap();
+    assert_eq!(described["introspection_signing_alg_values_supported"], json!(["ES256"]));
     // Without keys, or without being asked, the answer is JSON.
     assert_eq!(introspect(&server, &about(&access_token)).header("Content-Type"), Some("application/json"));
     let keyless = support::server(config(json!({})), [jwt_client()]);
     let answer = introspect(&keyless, &about("x").header("Accept", SIGNED));
     assert_eq!((answer.header("Content-Type"), &*answer.body), (Some("application/json"), &br#"{"active":false}"#[..]));
+    let described: Value = serde_json::from_slice(&keyless.metadata().body()).unwrap();
+    assert_eq!(described.get("introspection_signing_alg_values_supported"), None);
 }
 
 /// `myClient` under another name.

@@ -49,7 +49,7 @@ fn document(server: Server) -> Answer {
 }
 
 #[test]
-// req: MD-001, MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015
+// req: MD-008, MD-001, MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015
 fn documents() {
     let mut waiting = Vec::new();
     for case in cases("document") {
