@@ -67,6 +67,8 @@ pub struct Event<'a> {
     pub method: Option<&'a AuthenticationMethod>,
     /// Which of its secrets it used, so that an old one can be retired.
     pub secret_id: Option<&'a str>,
+    /// Which issuer spoke for the client, where it did not speak for itself.
+    pub federated_issuer: Option<&'a str>,
     /// Where the request came from.
     pub peer: Option<IpAddr>,
     /// What became of it.
@@ -150,6 +152,9 @@ impl fmt::Display for Event<'_> {
         }
         if let Some(secret_id) = self.secret_id {
             write!(f, " secret_id=\"{}\"", Claimed::new(secret_id))?;
+        }
+        if let Some(issuer) = self.federated_issuer {
+            write!(f, " federated_issuer=\"{}\"", Claimed::new(issuer))?;
         }
         if let Some(peer) = self.peer {
             write!(f, " peer={peer}")?;

@@ -545,6 +545,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 client_id: claimed_client_id.map(Claimed::new),
                 method: None,
                 secret_id: None,
+                federated_issuer: None,
                 peer,
                 outcome: Outcome::Refused(error),
             });

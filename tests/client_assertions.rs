@@ -903,6 +903,17 @@ fn events_have_the_claimed_client_and_nothing_of_the_assertion() {
     assert_granted(&server, &used, "a good one");
     let told = log.one();
     assert!(told.contains("client_id=\"c\" method=private_key_jwt") && !told.contains(jti), "{told}");
+    assert!(!told.contains("federated_issuer="), "{told}");
+    // Whose word was taken for a client is told as well.
+    let spoken_for = platform(json!({}));
+    let issuer = payload(&spoken_for)["iss"].as_str().unwrap().to_owned();
+    assert_granted(&server, &asking_as("f", &spoken_for), "a platform's token");
+    let told = log.one();
+    assert!(told.contains(&format!("method=private_key_jwt federated_issuer=\"{issuer}\"")), "{told}");
+}
+
+fn payload(jwt: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap()).unwrap()
 }
 
 // Other kinds of JWT.
@@ -1095,7 +1106,7 @@ fn a_platforms_token_speaks_for_a_client_as_often_as_it_lives() {
     let sent = asking_as("f", &platform(json!({})));
     for _ in 0..3 {
         assert_granted(&server, &sent, "reusable");
-        assert!(log.one().contains("client_id=\"f\" method=private_key_jwt outcome=issued"));
+        assert!(log.one().contains("client_id=\"f\" method=private_key_jwt federated_issuer="));
     }
     let issued = token(&server, &sent).text("access_token");
     let about = with(&platform(json!({})), &format!("client_id=f&token={issued}"));

@@ -183,16 +183,18 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         if client.token_endpoint_auth_signing_alg.is_some_and(|only| only != algorithm) {
             return Err(InvalidJwt::Algorithm("is not the one that the client is registered for").into());
         }
-        let of_issuer = |federated: &&FederatedIssuer| federated.issuer == issuer;
-        if client.federated.iter().any(|federated| of_issuer(&federated)) {
-            let mut trusted = client.federated.iter().filter(of_issuer);
-            let Some(federated) = trusted.find(|federated| federated.subject == subject) else {
-                return Err(InvalidJwt::Issuer("is not the registered subject").into());
-            };
-            let one_time = self.check_federated(assertion, &client, federated, at).await?;
-            return Ok(Found { one_time, ..Found::new(Arc::clone(&client), method, None) });
+        let speaks = |federated: &FederatedIssuer| federated.issuer == issuer;
+        let mut trusted = client.federated.iter().enumerate();
+        match trusted.find(|(_, federated)| speaks(federated) && federated.subject == subject) {
+            Some((place, federated)) => {
+                let one_time = self.check_federated(assertion, &client, federated, at).await?;
+                Ok(Found { federated: Some(place), one_time, ..Found::new(client, method, None) })
+            }
+            None if client.federated.iter().any(speaks) => {
+                Err(InvalidJwt::Issuer("is not the registered subject").into())
+            }
+            None => self.check_own(assertion, client, method, at).await,
         }
-        self.check_own(assertion, client, method, at).await
     }
 
     /// An assertion that the client made itself: `iss` and `sub` are its `client_id` (RFC 7523 §3).

@@ -28,6 +28,9 @@ pub struct AuthenticatedClient {
     pub(crate) method: AuthenticationMethod,
     /// The place of the secret that was used among the client's.
     pub(crate) secret: Option<usize>,
+    /// The place of the issuer that spoke for the client among its `federated`.
+    #[cfg(feature = "jwt")]
+    pub(crate) federated: Option<usize>,
     pub(crate) endpoint: Endpoint,
     pub(crate) peer: Option<IpAddr>,
     /// What the client may use only once, and used now; committed with the token.
@@ -55,6 +58,17 @@ impl AuthenticatedClient {
         self.secret.and_then(|at| self.client.client_secrets.get(at)).map(|secret| secret.id.as_str())
     }
 
+    /// Which issuer spoke for the client, where it did not speak for itself.
+    pub fn federated_issuer(&self) -> Option<&str> {
+        #[cfg(feature = "jwt")]
+        {
+            let trusted = self.federated.and_then(|at| self.client.federated.get(at));
+            trusted.map(|federated| federated.issuer.as_str())
+        }
+        #[cfg(not(feature = "jwt"))]
+        None
+    }
+
     /// The event of a decision about this client.
     pub(crate) fn event<'a>(&'a self, issuer: &'a str, outcome: Outcome<'a>) -> Event<'a> {
         Event {
@@ -63,6 +77,7 @@ impl AuthenticatedClient {
             client_id: Some(Claimed::new(self.client.client_id.as_str())),
             method: Some(&self.method),
             secret_id: self.secret_id(),
+            federated_issuer: self.federated_issuer(),
             peer: self.peer,
             outcome,
         }
@@ -82,7 +97,9 @@ impl fmt::Debug for AuthenticatedClient {
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// Finds out who sent a request: stage one of three, and the same for introspection and revocation.
     ///
-    /// Reads the clock once and the client store once (twice for a Basic header that reads differently raw). Writes nothing.
+    /// Reads the clock once and the client store once (twice for a Basic header that reads differently raw). Writes nothing: an
+    /// assertion is spent when the token is committed, so an endpoint of your own that ends here can be shown a copy of it for as
+    /// long as it lives.
     ///
     /// # Errors
     /// `invalid_client` (401 with a challenge) whatever failed; `invalid_request` (400) for a Basic header whose escapes
@@ -301,8 +318,18 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         endpoint: Endpoint,
         peer: Option<IpAddr>,
     ) -> AuthenticatedClient {
-        let Found { client, method, secret, one_time } = found;
-        AuthenticatedClient { client, at, server: self.id, method, secret, endpoint, peer, one_time }
+        AuthenticatedClient {
+            client: found.client,
+            at,
+            server: self.id,
+            method: found.method,
+            secret: found.secret,
+            #[cfg(feature = "jwt")]
+            federated: found.federated,
+            endpoint,
+            peer,
+            one_time: found.one_time,
+        }
     }
 }
 
@@ -317,13 +344,23 @@ pub(super) struct Found {
     pub(super) method: AuthenticationMethod,
     /// The place of the secret that was used.
     pub(super) secret: Option<usize>,
+    /// The place of the issuer that spoke for the client.
+    #[cfg(feature = "jwt")]
+    pub(super) federated: Option<usize>,
     /// What may be used only once, and was.
     pub(super) one_time: Vec<Record>,
 }
 
 impl Found {
     pub(super) fn new(client: Arc<Client>, method: AuthenticationMethod, secret: Option<usize>) -> Self {
-        Self { client, method, secret, one_time: Vec::new() }
+        Self {
+            client,
+            method,
+            secret,
+            #[cfg(feature = "jwt")]
+            federated: None,
+            one_time: Vec::new(),
+        }
     }
 }
 
