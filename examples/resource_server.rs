@@ -81,23 +81,33 @@ async fn main() -> Result<(), Failure> {
 
     let listener = TcpListener::bind(arguments.listen).await?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
-    let router = Router::new().route("/reports", get(list).post(add)).with_state(Arc::new(validator));
+    let url = format!("http://{}/reports", listener.local_addr()?);
+    let router = Router::new().route("/reports", get(list).post(add)).with_state(Arc::new(Api { validator, url }));
     Ok(axum::serve(listener, router).await?)
 }
 
-async fn list(State(validator): State<Arc<AccessTokenValidator>>, headers: HeaderMap) -> Result<String, Denied> {
-    let token = permit(&validator, &headers, "read").await?;
+struct Api {
+    validator: AccessTokenValidator,
+    /// The public URL of the resource, which proofs name; never made of the Host header.
+    url: String,
+}
+
+async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<String, Denied> {
+    let token = permit(&api, "GET", &headers, "read").await?;
     Ok(format!("no reports for {} yet\n", token.client_id))
 }
 
-async fn add(State(validator): State<Arc<AccessTokenValidator>>, headers: HeaderMap) -> Result<String, Denied> {
-    let token = permit(&validator, &headers, "write").await?;
+async fn add(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<String, Denied> {
+    let token = permit(&api, "POST", &headers, "write").await?;
     Ok(format!("a report of {}\n", token.client_id))
 }
 
-/// The token of the request, where it is good here and has the scope.
-async fn permit(validator: &AccessTokenValidator, headers: &HeaderMap, scope: &str) -> Result<ValidatedToken, Denied> {
-    let token = validator.validate(validator.read_headers(headers)?).await?;
+/// The token of the request, where it is good here and has the scope. One that is bound to a DPoP key comes with a proof.
+async fn permit(api: &Api, method: &str, headers: &HeaderMap, scope: &str) -> Result<ValidatedToken, Denied> {
+    let proof = headers.get_all("dpop").iter().map(|value| value.as_bytes()).collect();
+    let presented = api.validator.read_headers(headers)?;
+    let presented = api.validator.prove(presented, proof, method, &api.url).await?;
+    let token = api.validator.validate(presented).await?;
     token.require_scope(scope)?;
     Ok(token)
 }

@@ -13,8 +13,10 @@ use crate::client::{AuthenticationMethod, Fault};
 #[cfg(feature = "jwt")]
 use crate::jose::InvalidJwt;
 use crate::random::RandomError;
-use crate::response::no_store;
+use crate::response::{DPOP_NONCE, no_store};
 use crate::store::StoreError;
+#[cfg(feature = "dpop")]
+use crate::token::dpop;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 /// The `error` codes that this crate answers with.
 ///
 /// RFC 6749 §5.2; RFC 8707 §2 (`invalid_target`); RFC 9396 §5 (`invalid_authorization_details`); RFC 9449 §5
-/// (`invalid_dpop_proof`); RFC 6749 §4.1.2.1, borrowed for statuses 5xx (`server_error`, `temporarily_unavailable`).
+/// (`invalid_dpop_proof`), §8 (`use_dpop_nonce`); RFC 6749 §4.1.2.1, borrowed for statuses 5xx (`server_error`, `temporarily_unavailable`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each name is the RFC's")]
@@ -36,6 +38,7 @@ pub enum ErrorCode {
     InvalidTarget,
     InvalidAuthorizationDetails,
     InvalidDpopProof,
+    UseDpopNonce,
     ServerError,
     TemporarilyUnavailable,
 }
@@ -52,6 +55,7 @@ impl ErrorCode {
             Self::InvalidTarget => "invalid_target",
             Self::InvalidAuthorizationDetails => "invalid_authorization_details",
             Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -78,6 +82,7 @@ impl ErrorCode {
             Self::InvalidTarget => "A requested resource is invalid, unknown, or beyond what the client may have.",
             Self::InvalidAuthorizationDetails => "The authorization_details are invalid or not supported here.",
             Self::InvalidDpopProof => "The DPoP proof is invalid or not supported here.",
+            Self::UseDpopNonce => "The DPoP proof needs the nonce of the DPoP-Nonce header.",
             Self::ServerError => "The authorization server met an internal error.",
             Self::TemporarilyUnavailable => "The authorization server cannot answer at present; try again later.",
         }
@@ -249,6 +254,11 @@ pub enum Reason {
     /// Another client's token was to be revoked.
     #[error("the token belongs to another client")]
     NotTheOwner,
+    /// The DPoP proof is refused.
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+    #[error("{0}")]
+    InvalidDpopProof(#[from] dpop::InvalidDpopProof),
     /// No such path.
     #[error("there is no such endpoint")]
     NoSuchEndpoint,
@@ -304,6 +314,14 @@ impl Reason {
                 (InvalidAuthorizationDetails, InvalidAuthorizationDetails.description().into())
             }
             Self::DpopNotSupported => (InvalidDpopProof, InvalidDpopProof.description().into()),
+            #[cfg(feature = "dpop")]
+            Self::InvalidDpopProof(dpop::InvalidDpopProof::Nonce) => (UseDpopNonce, UseDpopNonce.description().into()),
+            #[cfg(feature = "dpop")]
+            Self::InvalidDpopProof(dpop::InvalidDpopProof::Missing) => {
+                (InvalidDpopProof, "The client is registered for DPoP, and the request has no proof.".into())
+            }
+            #[cfg(feature = "dpop")]
+            Self::InvalidDpopProof(_) => (InvalidDpopProof, InvalidDpopProof.description().into()),
             Self::NoCredentials
             | Self::UnsupportedScheme
             | Self::ClientIdMismatch
@@ -374,12 +392,20 @@ pub struct TokenError(Box<Inner>);
 struct Inner {
     reason: Reason,
     challenge: Option<Arc<str>>,
+    dpop_nonce: Option<String>,
 }
 
 impl TokenError {
     /// An answer to an unauthenticated or authenticated caller of a server whose `Basic` challenge is `challenge`.
     pub(crate) fn new(reason: Reason, challenge: Option<&Arc<str>>) -> Self {
-        Self(Box::new(Inner { reason, challenge: challenge.cloned() }))
+        Self(Box::new(Inner { reason, challenge: challenge.cloned(), dpop_nonce: None }))
+    }
+
+    /// The same with the nonce that the client's next proof should have.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn with_dpop_nonce(mut self, nonce: Option<String>) -> Self {
+        self.0.dpop_nonce = nonce;
+        self
     }
 
     /// The RFC's code.
@@ -402,7 +428,7 @@ impl TokenError {
         &self.0.reason
     }
 
-    /// The header fields: JSON, `no-store`, and where they apply `WWW-Authenticate`, `Allow` and `Retry-After`.
+    /// The header fields: JSON, `no-store`, and where they apply `WWW-Authenticate`, `Allow`, `Retry-After` and `DPoP-Nonce`.
     ///
     /// A 401 always has its challenge (RFC 9110 §15.5.2).
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
@@ -415,7 +441,8 @@ impl TokenError {
             _ => None,
         };
         let retry_after = self.0.reason.retry_after().map(|seconds| ("Retry-After", Cow::Owned(seconds.to_string())));
-        no_store().chain(challenge).chain(allow).chain(retry_after)
+        let nonce = self.0.dpop_nonce.as_deref().map(|nonce| (DPOP_NONCE, Cow::Borrowed(nonce)));
+        no_store().chain(challenge).chain(allow).chain(retry_after).chain(nonce)
     }
 
     /// The JSON body: `error` and `error_description`.

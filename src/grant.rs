@@ -13,17 +13,23 @@
 //! ```
 
 use crate::audit::Outcome;
+#[cfg(feature = "dpop")]
+use crate::client::Client;
 use crate::client::authentication::AuthenticatedClient;
 use crate::client::{ClientId, ClientStore, MAX_LIFETIME};
 use crate::clock::Timestamp;
 use crate::error::{ErrorCode, Reason, TokenError};
 #[cfg(feature = "jwt")]
 use crate::jose::SigningKey;
+#[cfg(feature = "dpop")]
+use crate::request::Field;
 use crate::request::TokenRequest;
 use crate::resource::Audience;
 use crate::response::TokenResponse;
 use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ServerId};
+#[cfg(feature = "dpop")]
+use crate::token::dpop;
 #[cfg(feature = "jwt")]
 use crate::token::jwt;
 use crate::token::{
@@ -75,6 +81,36 @@ pub struct Grant {
     pub claims: Claims,
     client_id: ClientId,
     server: ServerId,
+    /// What may be used only once, and was used for this grant: a DPoP proof.
+    one_time: Vec<Record>,
+    /// The nonce that the client's next DPoP proof should have.
+    dpop_nonce: Option<String>,
+}
+
+/// What a token is bought with, and may buy no other.
+struct Once<'a> {
+    of_client: &'a [Record],
+    of_proof: Vec<Record>,
+}
+
+impl Once<'_> {
+    fn is_empty(&self) -> bool {
+        self.of_client.is_empty() && self.of_proof.is_empty()
+    }
+
+    fn records(&self) -> impl Iterator<Item = Record> {
+        self.of_client.iter().chain(&self.of_proof).cloned()
+    }
+
+    /// Whose fault it is that a value was used before.
+    fn used(&self, key: &RecordKey) -> Reason {
+        #[cfg(feature = "dpop")]
+        if self.of_proof.iter().any(|record| record.key == *key) {
+            return dpop::InvalidDpopProof::Replayed.into();
+        }
+        let _ = key;
+        Reason::AlreadyUsed
+    }
 }
 
 /// A token that was committed.
@@ -157,10 +193,13 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         if !self.config.offers_grant() {
             return Err(Reason::UnsupportedGrantType); // switched off for the whole server
         }
+        let registration = client.client();
+        #[cfg(feature = "dpop")]
+        let proof = self.check_proof(registration, request, client.at)?; // RFC 9449 §5
+        #[cfg(not(feature = "dpop"))]
         if request.has_dpop_proof() {
             return Err(Reason::DpopNotSupported);
         }
-        let registration = client.client();
         if !registration.may_use_grant() {
             return Err(Reason::GrantNotRegistered); // RFC 6749 §5.2 unauthorized_client
         }
@@ -169,7 +208,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             return Err(Reason::AuthorizationDetailsNotSupported); // RFC 9396 §5
         }
         let scope = self.scope_rules.select(registration, request.scope())?; // RFC 6749 §3.3
-        Ok(Grant {
+        let grant = Grant {
             scope,
             audience,
             lifetime: registration.access_token_lifetime.unwrap_or(self.config.access_token_lifetime),
@@ -179,7 +218,50 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             claims: Claims::default(),
             client_id: registration.client_id.clone(),
             server: self.id,
-        })
+            one_time: Vec::new(),
+            dpop_nonce: None,
+        };
+        #[cfg(feature = "dpop")]
+        let grant = match proof {
+            Some(proof) => self.bound(grant, proof),
+            None => grant,
+        };
+        Ok(grant)
+    }
+
+    /// The proof of a request, where it has one or the client needs one (RFC 9449 §5, §5.2).
+    #[cfg(feature = "dpop")]
+    fn check_proof(
+        &self,
+        registration: &Client,
+        request: &TokenRequest<'_>,
+        at: Timestamp,
+    ) -> Result<Option<dpop::Proof>, Reason> {
+        if request.dpop() == Field::Absent && !registration.dpop_bound_access_tokens {
+            return Ok(None);
+        }
+        if self.dpop.algorithms.is_empty() {
+            return Err(Reason::DpopNotSupported);
+        }
+        let asked = dpop::Request { method: "POST", urls: &self.dpop.urls, access_token: None, at };
+        let rules = dpop::Rules {
+            algorithms: &self.dpop.algorithms,
+            skew: self.config.clock_skew,
+            nonces: self.dpop.nonces.as_ref().map(|nonces| (nonces, &*self.issuer)),
+        };
+        Ok(Some(dpop::check(request.dpop(), &asked, &rules)?))
+    }
+
+    /// A grant that is bound to the key of a proof, which it uses up.
+    #[cfg(feature = "dpop")]
+    fn bound(&self, grant: Grant, proof: dpop::Proof) -> Grant {
+        let key = self.keys.proof(&proof.jkt, &proof.jti);
+        Grant {
+            confirmation: Some(Confirmation::Jkt(proof.jkt)),
+            one_time: vec![Record::new(key, proof.until.rounded_up(), RecordValue::OneTime)],
+            dpop_nonce: proof.next_nonce,
+            ..grant
+        }
     }
 
     async fn commit(&self, client: &AuthenticatedClient, grant: Grant) -> Result<Issued, Reason> {
@@ -192,6 +274,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let expires_at = client.at.second_plus(grant.lifetime);
         let token_type = Confirmation::token_type(grant.confirmation.as_ref());
         let (scope, authorization_details) = (grant.scope.clone(), grant.authorization_details.clone());
+        let once = Once { of_client: &client.one_time, of_proof: grant.one_time };
         let token = TokenRecord {
             client_id: grant.client_id,
             scope: grant.scope,
@@ -202,14 +285,15 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             claims: grant.claims,
         };
         let (access_token, jti) = match grant.format {
-            AccessTokenFormat::Opaque => self.commit_opaque(client, expires_at, token).await?,
+            AccessTokenFormat::Opaque => self.commit_opaque(client, once, expires_at, token).await?,
             #[cfg(feature = "jwt")]
-            AccessTokenFormat::Jwt => self.commit_jwt(client, expires_at, token).await?,
+            AccessTokenFormat::Jwt => self.commit_jwt(client, once, expires_at, token).await?,
             #[cfg(not(feature = "jwt"))]
             AccessTokenFormat::Jwt => return Err(Reason::InvalidGrant("its format is not in this build")),
         };
         let expires_in = expires_at.seconds_left(client.at);
-        let response = TokenResponse { access_token, token_type, expires_in, scope, authorization_details };
+        let dpop_nonce = grant.dpop_nonce;
+        let response = TokenResponse { access_token, token_type, expires_in, scope, authorization_details, dpop_nonce };
         Ok(Issued { jti, expires_at, response })
     }
 
@@ -217,6 +301,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     async fn commit_opaque(
         &self,
         client: &AuthenticatedClient,
+        once: Once<'_>,
         expires_at: Timestamp,
         token: TokenRecord,
     ) -> Result<(AccessToken, Jti), Reason> {
@@ -225,16 +310,15 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         for _ in 0..3 {
             let access_token = opaque::mint(&*self.random, &self.config.access_token_prefix)?;
             record.key = self.keys.access_token(access_token.expose());
-            let inserted = if client.one_time.is_empty() {
+            let inserted = if once.is_empty() {
                 self.tokens.insert(std::slice::from_ref(&record), client.at).await
             } else {
-                let bought_with = client.one_time.iter().cloned();
-                let records: Vec<Record> = bought_with.chain([record.clone()]).collect();
+                let records: Vec<Record> = once.records().chain([record.clone()]).collect();
                 self.tokens.insert(&records, client.at).await
             };
             match inserted.map_err(Reason::TokenStore)? {
                 Inserted::All => return Ok((access_token, Jti::OfRecord(record.key))),
-                Inserted::Exists(key) if key != record.key => return Err(Reason::AlreadyUsed),
+                Inserted::Exists(key) if key != record.key => return Err(once.used(&key)),
                 Inserted::Exists(_) => {}
             }
         }
@@ -246,13 +330,20 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     async fn commit_jwt(
         &self,
         client: &AuthenticatedClient,
+        once: Once<'_>,
         expires_at: Timestamp,
         token: TokenRecord,
     ) -> Result<(AccessToken, Jti), Reason> {
         let key = self.signer(client.at)?;
         let jti = self.jti.next(&*self.random, client.at)?;
         let (access_token, jti) = jwt::mint(&key, jti, &self.issuer, expires_at, &token)?;
-        self.spend(client).await?;
+        if !once.is_empty() {
+            let records: Vec<Record> = once.records().collect();
+            match self.tokens.insert(&records, client.at).await.map_err(Reason::TokenStore)? {
+                Inserted::All => {}
+                Inserted::Exists(key) => return Err(once.used(&key)),
+            }
+        }
         Ok((access_token, Jti::Text(jti)))
     }
 
@@ -265,7 +356,11 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
 
     /// An answer to an authenticated client, with the event that tells of it.
     pub(crate) fn refused(&self, client: &AuthenticatedClient, reason: Reason) -> TokenError {
+        #[cfg(feature = "dpop")]
+        let nonce = self.dpop.nonce_for(&reason, &self.issuer, client.at);
         let error = TokenError::new(reason, Some(&self.challenge));
+        #[cfg(feature = "dpop")]
+        let error = error.with_dpop_nonce(nonce);
         if let Some(observer) = &self.observer {
             observer(&client.event(&self.issuer, Outcome::Refused(&error)));
         }

@@ -50,6 +50,7 @@
 //! | (none) | the grant with secrets and opaque tokens, introspection, revocation, metadata, realms, stores in memory |
 //! | `http` | `http`: `http::Request` in, `http::Response` out |
 //! | `jwt` | `SigningKeys`: JWT access tokens (RFC 9068) and client assertions (RFC 7523); `AccessTokenValidator` for resource servers; needs a C compiler |
+//! | `dpop` | `DpopNonces`: tokens bound to a DPoP key (RFC 9449) |
 //! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
@@ -83,6 +84,9 @@ pub use grant::{Grant, issue_client_credentials_token};
 
 // What it gets, and how that is kept.
 mod token;
+#[cfg(feature = "dpop")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+pub use token::dpop::{DpopNonces, InvalidDpopProof, InvalidNonceKey};
 pub use token::{
     AccessToken, AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, InvalidAuthorizationDetails,
     InvalidClaim, Record, RecordKey, RecordValue, Thumbprint, TokenRecord, TokenStore, TokenType,

@@ -37,6 +37,9 @@ pub struct Metadata {
     pub grant_types_supported: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes_supported: Vec<String>,
+    /// Of DPoP proofs (RFC 9449 §5.1).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,7 @@ impl Metadata {
             introspection_endpoint_auth_signing_alg_values_supported: algorithms_of(&introspection_endpoint),
             introspection_endpoint,
             introspection_signing_alg_values_supported: Vec::new(),
+            dpop_signing_alg_values_supported: dpop_algorithms(config),
             jwks_uri: None,
             revocation_endpoint_auth_methods_supported: methods_of(&revocation_endpoint),
             revocation_endpoint_auth_signing_alg_values_supported: algorithms_of(&revocation_endpoint),
@@ -94,8 +98,29 @@ impl Metadata {
     }
 }
 
-/// The names of the algorithms that an assertion may have, by the enabled methods (RFC 8414 §2); Ed25519 has two, both of which
-/// are read.
+/// The names of the algorithms that a proof may have.
+fn dpop_algorithms(config: &Config) -> Vec<&'static str> {
+    #[cfg(feature = "dpop")]
+    {
+        match &config.dpop_signing_algs {
+            Some(chosen) => chosen.iter().copied().map(JwsAlgorithm::as_str).collect(),
+            None => config.dpop_algorithms().into_iter().flat_map(names).collect(),
+        }
+    }
+    #[cfg(not(feature = "dpop"))]
+    {
+        let _ = config;
+        Vec::new()
+    }
+}
+
+/// Ed25519 has two names, both of which are read.
+#[cfg(feature = "jwt")]
+fn names(algorithm: JwsAlgorithm) -> impl Iterator<Item = &'static str> {
+    [Some(algorithm.as_str()), (algorithm == JwsAlgorithm::EdDsa).then_some("Ed25519")].into_iter().flatten()
+}
+
+/// The names of the algorithms that an assertion may have, by the enabled methods (RFC 8414 §2).
 fn assertion_algorithms(config: &Config, methods: &[AuthenticationMethod]) -> Vec<&'static str> {
     #[cfg(feature = "jwt")]
     {
@@ -107,12 +132,7 @@ fn assertion_algorithms(config: &Config, methods: &[AuthenticationMethod]) -> Ve
         };
         match &config.token_endpoint_auth_signing_algs {
             Some(chosen) => chosen.iter().copied().filter(takes).map(JwsAlgorithm::as_str).collect(),
-            None => {
-                let names = |algorithm: JwsAlgorithm| {
-                    [Some(algorithm.as_str()), (algorithm == JwsAlgorithm::EdDsa).then_some("Ed25519")]
-                };
-                JwsAlgorithm::ALL.into_iter().filter(takes).flat_map(names).flatten().collect()
-            }
+            None => JwsAlgorithm::ALL.into_iter().filter(takes).flat_map(names).collect(),
         }
     }
     #[cfg(not(feature = "jwt"))]

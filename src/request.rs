@@ -212,8 +212,14 @@ impl<'a> TokenRequest<'a> {
         self.authorization_details.as_deref()
     }
 
+    #[cfg(not(feature = "dpop"))]
     pub(crate) fn has_dpop_proof(&self) -> bool {
         self.dpop != Field::Absent
+    }
+
+    #[cfg(feature = "dpop")]
+    pub(crate) fn dpop(&self) -> Field<'a> {
+        self.dpop
     }
 }
 

@@ -21,6 +21,9 @@ use std::borrow::Cow;
 const NO_STORE: [(&str, &str); 3] =
     [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache")];
 
+/// The field that hands a nonce out (RFC 9449 §8).
+pub(crate) const DPOP_NONCE: &str = "DPoP-Nonce";
+
 /// [`NO_STORE`], as every answer hands it out.
 pub(crate) fn no_store<'a>() -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
     NO_STORE.into_iter().map(|(name, value)| (name, Cow::Borrowed(value)))
@@ -124,6 +127,9 @@ pub struct TokenResponse {
     /// Granted details (RFC 9396 §7); left out when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_details: Option<AuthorizationDetails>,
+    /// The nonce that the client's next DPoP proof should have.
+    #[serde(skip)]
+    pub(crate) dpop_nonce: Option<String>,
 }
 
 impl TokenResponse {
@@ -135,6 +141,7 @@ impl TokenResponse {
             expires_in,
             scope,
             authorization_details: None,
+            dpop_nonce: None,
         }
     }
 
@@ -143,9 +150,9 @@ impl TokenResponse {
         200
     }
 
-    /// The header fields: JSON that must not be cached (RFC 6749 §5.1).
+    /// The header fields: JSON that must not be cached (RFC 6749 §5.1), and a `DPoP-Nonce` where the client's own will not last.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
-        no_store()
+        no_store().chain(self.dpop_nonce.as_deref().map(|nonce| (DPOP_NONCE, Cow::Borrowed(nonce))))
     }
 
     /// The JSON body, UTF-8: what this serialises to.

@@ -14,7 +14,11 @@ use crate::audit::{Claimed, Endpoint, Event, Outcome};
 #[cfg(feature = "argon2")]
 use crate::client::argon2id::SlowVerifier;
 use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, RegisteredSecret, VerifierKind};
+#[cfg(feature = "dpop")]
+use crate::clock::Timestamp;
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "dpop")]
+use crate::error::Reason;
 use crate::error::TokenError;
 #[cfg(feature = "jwt")]
 use crate::jose::{self, JwksCache, JwsAlgorithm, SigningAlgorithm, SigningKeys};
@@ -22,6 +26,8 @@ use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
 use crate::resource;
 use crate::scope::{self, Scope, ScopePolicy};
+#[cfg(feature = "dpop")]
+use crate::token::dpop::{DpopNonces, InvalidDpopProof};
 #[cfg(feature = "jwt")]
 use crate::token::jwt::JtiSource;
 use crate::token::{AccessTokenFormat, KeySpace, TokenStore};
@@ -109,6 +115,12 @@ pub struct Config {
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     #[serde(default)]
     pub jwks_uri_allowed_hosts: Vec<String>,
+    /// The algorithms of DPoP proofs; an empty list switches DPoP off, and refuses requests with a proof. Default: every
+    /// asymmetric one of [`JwsAlgorithm`].
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+    #[serde(default)]
+    pub dpop_signing_algs: Option<Vec<JwsAlgorithm>>,
     /// Where the endpoints are, for the metadata. Default: PingAM's paths below the issuer.
     #[serde(default)]
     pub endpoints: Option<Endpoints>,
@@ -181,6 +193,8 @@ impl Config {
             clock_skew: default_skew(),
             #[cfg(feature = "jwt")]
             jwks_uri_allowed_hosts: Vec::new(),
+            #[cfg(feature = "dpop")]
+            dpop_signing_algs: None,
             endpoints: None,
         }
     }
@@ -201,6 +215,12 @@ impl Config {
             endpoints: Some(Endpoints::below(&format!("{base}/oauth2{}", realm::endpoint_path(path)))),
             ..self.clone()
         }
+    }
+
+    #[cfg(feature = "dpop")]
+    pub(crate) fn dpop_algorithms(&self) -> Vec<JwsAlgorithm> {
+        let asymmetric = || JwsAlgorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect();
+        self.dpop_signing_algs.clone().unwrap_or_else(asymmetric)
     }
 
     pub(crate) fn offers_grant(&self) -> bool {
@@ -257,6 +277,10 @@ impl Config {
         {
             if self.token_endpoint_auth_signing_algs.as_ref().is_some_and(Vec::is_empty) {
                 fault("token_endpoint_auth_signing_algs", "must name an algorithm");
+            }
+            #[cfg(feature = "dpop")]
+            if self.dpop_signing_algs.iter().flatten().any(|algorithm| algorithm.is_symmetric()) {
+                fault("dpop_signing_algs", "must name asymmetric algorithms");
             }
             if !(1..=3600).contains(&self.assertion_max_lifetime) {
                 fault("assertion_max_lifetime", "must be 1 to 3600 seconds");
@@ -317,6 +341,19 @@ impl Endpoints {
     pub(crate) fn has(&self, url: &str) -> bool {
         let optional = [&self.introspection_endpoint, &self.revocation_endpoint];
         self.token_endpoint == url || optional.into_iter().flatten().any(|own| own == url)
+    }
+
+    /// The token endpoint, by each of the names that it has below PingAM's paths ([`Realms::route`](crate::Realms::route)).
+    #[cfg(feature = "dpop")]
+    fn of_token_endpoint(&self) -> Vec<String> {
+        let mut urls = vec![self.token_endpoint.clone()];
+        if let Some(base) = self.token_endpoint.strip_suffix("/access_token") {
+            urls.push(format!("{base}/token"));
+            if base.ends_with("/oauth2") {
+                urls.extend(["access_token", "token"].map(|name| format!("{base}/realms/root/{name}")));
+            }
+        }
+        urls
     }
 
     fn below(base: &str) -> Self {
@@ -396,6 +433,36 @@ pub struct AuthorizationServer<C, T> {
     /// The algorithms of client assertions.
     #[cfg(feature = "jwt")]
     pub(crate) assertion_algorithms: Vec<JwsAlgorithm>,
+    #[cfg(feature = "dpop")]
+    pub(crate) dpop: Dpop,
+}
+
+/// What a server asks of DPoP proofs.
+#[cfg(feature = "dpop")]
+pub(crate) struct Dpop {
+    /// The token endpoint's own URLs, normalised.
+    pub(crate) urls: Vec<String>,
+    pub(crate) algorithms: Vec<JwsAlgorithm>,
+    /// Where there are any, each proof needs one.
+    pub(crate) nonces: Option<DpopNonces>,
+}
+
+#[cfg(feature = "dpop")]
+impl Dpop {
+    fn new(config: &Config) -> Self {
+        let urls = config.endpoints().of_token_endpoint();
+        Self {
+            urls: urls.iter().filter_map(|url| uri::normalized(url)).collect(),
+            algorithms: config.dpop_algorithms(),
+            nonces: None,
+        }
+    }
+
+    /// The nonce that goes with a refusal, where the client lacked one that counts.
+    pub(crate) fn nonce_for(&self, reason: &Reason, issuer: &str, at: Timestamp) -> Option<String> {
+        let lacked = matches!(reason, Reason::InvalidDpopProof(InvalidDpopProof::Nonce));
+        self.nonces.as_ref().filter(|_| lacked).map(|nonces| nonces.make(issuer, at))
+    }
 }
 
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
@@ -435,6 +502,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 Some(algorithms) => algorithms.clone(),
                 None => JwsAlgorithm::ALL.to_vec(),
             },
+            #[cfg(feature = "dpop")]
+            dpop: Dpop::new(&config),
             clock: Box::new(SystemClock),
             random: Box::new(SystemRandom),
             observer: None,
@@ -479,6 +548,19 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     #[must_use]
     pub fn with_jwks_cache(self, cache: impl Into<Arc<JwksCache>>) -> Self {
         Self { jwks_cache: Some(cache.into()), ..self }
+    }
+
+    /// The same server, which takes no DPoP proof without one of these nonces, and hands them out.
+    ///
+    /// The age of a proof is then this server's to tell, whatever the client's clock says.
+    ///
+    /// RFC 9449 §8.
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+    #[must_use]
+    pub fn with_dpop_nonces(mut self, nonces: DpopNonces) -> Self {
+        self.dpop.nonces = Some(nonces);
+        self
     }
 
     /// The public key set (RFC 7517 §5): keys that sign, will sign, or signed what may still live. No private member is in it.

@@ -50,6 +50,79 @@ fn has_only_uri_characters(text: &str) -> bool {
     })
 }
 
+/// An `http` or `https` URL without query and fragment, after syntax- and scheme-based normalisation (RFC 3986 §6.2.2, §6.2.3);
+/// `None` for anything else, and for one with a user.
+#[cfg(feature = "dpop")]
+pub(crate) fn normalized(url: &str) -> Option<String> {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    if !is_absolute(url) {
+        return None;
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ("https", 443),
+        "http" => ("http", 80),
+        _ => return None,
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return None;
+    }
+    let (host, port) = split_authority(authority)?;
+    let mut normalized = format!("{scheme}://");
+    match host.contains(':') {
+        true => normalized.push_str(&format!("[{}]", host.parse::<Ipv6Addr>().ok()?)),
+        false => normalized.push_str(&unescaped(host)?.to_ascii_lowercase()),
+    }
+    if let Some(port) = port.filter(|port| *port != default_port) {
+        normalized.push_str(&format!(":{port}"));
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    let path = unescaped(path)?;
+    let mut rest = path.split('/').skip(1).peekable();
+    while let Some(segment) = rest.next() {
+        match segment {
+            // A dot segment at the end leaves its slash (RFC 3986 §5.2.4).
+            "." | ".." => {
+                if segment == ".." {
+                    segments.pop();
+                }
+                if rest.peek().is_none() {
+                    segments.push("");
+                }
+            }
+            segment => segments.push(segment),
+        }
+    }
+    if segments.is_empty() {
+        normalized.push('/');
+    }
+    for segment in segments {
+        normalized.push('/');
+        normalized.push_str(segment);
+    }
+    Some(normalized)
+}
+
+/// Escapes of unreserved characters undone, the others in capitals (RFC 3986 §6.2.2.1, §6.2.2.2).
+#[cfg(feature = "dpop")]
+fn unescaped(text: &str) -> Option<String> {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('%') {
+        unescaped.push_str(plain);
+        let (digits, after) = escape.split_at_checked(2)?;
+        let octet = u8::from_str_radix(digits, 16).ok()?;
+        match char::from(octet) {
+            letter if letter.is_ascii_alphanumeric() || "-._~".contains(letter) => unescaped.push(letter),
+            _ => unescaped.push_str(&format!("%{octet:02X}")),
+        }
+        rest = after;
+    }
+    unescaped.push_str(rest);
+    Some(unescaped)
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_absolute;

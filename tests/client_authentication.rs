@@ -225,7 +225,7 @@ fn a_bad_escape_does_not_tell_who_is_registered_for_raw_basic() {
         raw("raw", json!({})),
         raw("form", json!({ "basic_encoding": "form" })),
         raw("disabled", json!({ "disabled": true })),
-        raw("faulty", json!({ "dpop_bound_access_tokens": true })),
+        raw("faulty", json!({ "dpop_bound_access_token": true })),
         raw("post", json!({ "token_endpoint_auth_method": "client_secret_post" })),
     ])
     .on_event(log.observe());
@@ -350,7 +350,7 @@ fn every_failure_is_the_same_answer_to_the_last_octet() {
         registered("public", json!({ "client_secret": null, "token_endpoint_auth_method": "none" })),
         registered("public with a secret", json!({ "token_endpoint_auth_method": "none" })),
         registered("no secret", json!({ "client_secret": null })),
-        registered("bound", json!({ "dpop_bound_access_tokens": true })),
+        registered("bound", json!({ "dpop_bound_access_token": true })),
         registered("typo", json!({ "acess_token_lifetime": 60 })),
         registered("unknown method", json!({ "token_endpoint_auth_method": "client_secret_bsaic" })),
         registered("other build's", json!({ "token_endpoint_auth_method": "private_key_jwt" })),
@@ -957,6 +957,7 @@ fn a_registration_says_what_is_wrong_with_it() {
 fn a_setting_that_this_build_cannot_honour_is_a_fault_and_no_weaker_client() {
     let log = Log::default();
     for (key, value) in [
+        #[cfg(not(feature = "dpop"))]
         ("dpop_bound_access_tokens", json!(true)),
         ("tls_client_certificate_bound_access_tokens", json!(true)),
         ("tls_client_auth_subject_dn", json!("CN=c")),
@@ -1123,7 +1124,7 @@ fn a_client_is_written_as_it_is_read() {
 #[test]
 fn a_faulty_client_is_not_written() {
     for faulty in
-        [json!({ "scop": "write" }), json!({ "dpop_bound_access_tokens": true }), json!({ "disabled": "yes" })]
+        [json!({ "scop": "write" }), json!({ "registration_access_token": "x" }), json!({ "disabled": "yes" })]
     {
         let error = serde_json::to_string(&registered("c", faulty.clone())).unwrap_err();
         let (key, _) = faulty.as_object().unwrap().iter().next().unwrap();

@@ -62,6 +62,9 @@ fn a_configuration_is_written_as_it_is_read() {
         everything["clock_skew"] = json!(0);
         everything["jwks_uri_allowed_hosts"] = json!(["10.0.0.0/8"]);
     }
+    if cfg!(feature = "dpop") {
+        everything["dpop_signing_algs"] = json!(["ES256"]);
+    }
     let config: Config = serde_json::from_value(everything.clone()).unwrap();
     assert_eq!(config.validate(), []);
     assert_eq!(serde_json::to_value(&config).unwrap(), everything);
@@ -369,8 +372,12 @@ fn the_grant_can_be_switched_off_while_tokens_are_still_introspected() {
 // req: MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015, MD-022
 fn metadata_say_what_is_configured_and_no_more() {
     let methods = json!(["client_secret_basic", "client_secret_post"]);
+    let mut settings = json!({ "token_endpoint_auth_methods": methods });
+    if cfg!(feature = "dpop") {
+        settings["dpop_signing_algs"] = json!([]); // switched off
+    }
     assert_eq!(
-        metadata(json!({ "token_endpoint_auth_methods": methods })),
+        metadata(settings),
         json!({
             "issuer": ISSUER,
             "token_endpoint": "https://as.example.com/oauth2/access_token",
@@ -384,10 +391,13 @@ fn metadata_say_what_is_configured_and_no_more() {
         }),
         "no jwks_uri, no DPoP, no authorization endpoint: there is none"
     );
-    let settings = json!({
+    let mut settings = json!({
         "issuer": "https://h.example.com/am", "scopes": ["read", "write"], "token_endpoint_auth_methods": ["client_secret_post"],
         "endpoints": { "token_endpoint": "https://h.example.com/t" },
     });
+    if cfg!(feature = "dpop") {
+        settings["dpop_signing_algs"] = json!([]);
+    }
     assert_eq!(
         metadata(settings),
         json!({

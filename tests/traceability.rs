@@ -8,8 +8,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features of the catalogue that are in the crate.
-const BUILT: [&str; 10] =
-    ["core", "http", "jwt", "assertion", "introspection", "revocation", "metadata", "resource", "realms", "docs"];
+const BUILT: [&str; 11] = [
+    "core",
+    "dpop",
+    "http",
+    "jwt",
+    "assertion",
+    "introspection",
+    "revocation",
+    "metadata",
+    "resource",
+    "realms",
+    "docs",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -186,7 +186,8 @@ fn vectors_of_validation() {
                 );
                 assert_eq!(error.status(), 401, "{name}");
                 let (answered, parameters) = challenge(&error);
-                assert_eq!(answered, if scheme == TokenType::DPoP { "DPoP" } else { "Bearer" }, "{name}");
+                let is_dpop = scheme == TokenType::DPoP || name == "validate-cnf-jkt-as-bearer";
+                assert_eq!(answered, if is_dpop { "DPoP" } else { "Bearer" }, "{name}");
                 assert_eq!(parameter(&parameters, "error"), Some("invalid_token"), "{name}");
                 let parts = token.split('.').filter(|part| part.len() > 4);
                 for told in [format!("{error:?} {error}"), format!("{:?}", error.headers().collect::<Vec<_>>())] {
@@ -359,7 +360,11 @@ fn a_bound_token_needs_its_key() {
                 let told = token.confirmation.map(|confirmation| matches!(confirmation, Confirmation::Jkt(_)));
                 assert_eq!(told, (!cnf.is_null()).then(|| cnf["jkt"].is_string()));
             }
-            Err(error) => assert_eq!(challenge(&error).0, if scheme == dpop { "DPoP" } else { "Bearer" }),
+            Err(error) => {
+                // Whoever has a token that is bound to a DPoP key is told how to use it.
+                let is_bound = cnf["jkt"] == json!(own) && cnf.get("x5t#S256").is_none();
+                assert_eq!(challenge(&error).0, if scheme == dpop || is_bound { "DPoP" } else { "Bearer" }, "{cnf}");
+            }
         }
     }
     let token = signed(&but(json!({ "cnf": { "jkt": own } })));

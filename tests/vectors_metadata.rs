@@ -54,7 +54,9 @@ fn documents() {
     let mut waiting = Vec::new();
     for case in cases("document") {
         let (name, input, expect) = (&case["name"], &case["input"], &case["expect"]);
-        let built = |feature: &Value| feature == "jwt" && cfg!(feature = "jwt");
+        let built = |feature: &Value| {
+            (feature == "jwt" && cfg!(feature = "jwt")) || (feature == "dpop" && cfg!(feature = "dpop"))
+        };
         if !input["features"].as_array().unwrap().iter().all(built) {
             waiting.push(name.as_str().unwrap().to_owned());
             continue;
@@ -66,9 +68,14 @@ fn documents() {
             "access_token_format",
             "signing_algorithms",
             "token_endpoint_auth_signing_algs",
+            "dpop_signing_algs",
         ];
         let given = keys.into_iter().filter(|key| !input[key].is_null());
-        let server = server(config(given.map(|key| (key.to_owned(), input[key].clone())).collect::<Value>()), []);
+        let mut settings = given.map(|key| (key.to_owned(), input[key].clone())).collect::<Value>();
+        if cfg!(feature = "dpop") && !input["features"].as_array().unwrap().contains(&json!("dpop")) {
+            settings["dpop_signing_algs"] = json!([]); // switched off
+        }
+        let server = server(config(settings), []);
         #[cfg(feature = "jwt")]
         let server = if input["access_token_format"] == "jwt" {
             let key = client_credentials::SigningKey::generate(client_credentials::SigningAlgorithm::Es256).unwrap();
@@ -95,8 +102,10 @@ fn documents() {
         }
     }
     let signed = ["jwt", "assertions-private_key_jwt", "assertions-client_secret_jwt"];
-    let later = ["dpop", "mtls", "mtls-aliases", "rar"];
-    let features = if cfg!(feature = "jwt") { later.to_vec() } else { [&signed[..], &later].concat() };
+    let later = ["mtls", "mtls-aliases", "rar"];
+    let mut features = if cfg!(feature = "jwt") { Vec::new() } else { signed.to_vec() };
+    features.extend((!cfg!(feature = "dpop")).then_some("dpop"));
+    features.extend(later);
     assert_eq!(waiting, features, "cases that wait for a feature");
 }
 

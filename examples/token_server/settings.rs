@@ -7,6 +7,8 @@ use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore
 #[cfg(feature = "jwt")]
 use client_credentials::{AccessTokenFormat, SigningAlgorithm, SigningKey, SigningKeys};
 use client_credentials::{AuthorizationServer, Client, Config, Event, Realms, VerifierKind, check_realm_path};
+#[cfg(feature = "dpop")]
+use client_credentials::{DpopNonces, SystemRandom};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,6 +40,19 @@ const CONFIG: &[&str] = &[
     "clock_skew",
     #[cfg(feature = "jwt")]
     "jwks_uri_allowed_hosts",
+    #[cfg(feature = "dpop")]
+    "dpop_signing_algs",
+];
+
+/// Keys of a realm that are not [`Config`]'s.
+const OTHER: &[&str] = &[
+    "clients",
+    "rate_limit",
+    "signing_keys",
+    #[cfg(feature = "dpop")]
+    "dpop_nonce",
+    #[cfg(feature = "dpop")]
+    "dpop_nonce_keys",
 ];
 
 /// Keys of the page that this build cannot honour yet.
@@ -55,8 +70,12 @@ const LATER: &[&str] = &[
     "clock_skew",
     #[cfg(not(feature = "jwt"))]
     "jwks_uri_allowed_hosts",
+    #[cfg(not(feature = "dpop"))]
     "dpop_nonce",
+    #[cfg(not(feature = "dpop"))]
     "dpop_nonce_keys",
+    #[cfg(not(feature = "dpop"))]
+    "dpop_signing_algs",
     "authorization_details_types",
     "tls_certificate",
     "tls_key",
@@ -181,6 +200,8 @@ impl Settings {
                 let mut told = Told { faults, warnings: &mut warnings };
                 self.signing_keys(&config, own, clients.iter(), &prefix, &mut told)
             };
+            #[cfg(feature = "dpop")]
+            let nonces = self.dpop_nonces(own, &prefix, faults);
             // Who fetches nothing needs no root certificates.
             #[cfg(feature = "jwks-uri")]
             let fetches = clients.iter().any(|client| {
@@ -191,6 +212,11 @@ impl Settings {
                 Ok(server) => {
                     #[cfg(feature = "jwt")]
                     let server = server.with_signing_keys(keys);
+                    #[cfg(feature = "dpop")]
+                    let server = match nonces {
+                        Some(nonces) => server.with_dpop_nonces(nonces),
+                        None => server,
+                    };
                     #[cfg(feature = "jwks-uri")]
                     let server = match fetches.then(|| jwks_cache(server.config())) {
                         None => server,
@@ -291,6 +317,26 @@ impl Settings {
         SigningKeys::new(keys)
     }
 
+    /// What makes DPoP nonces in one realm, where proofs need them.
+    #[cfg(feature = "dpop")]
+    fn dpop_nonces(&self, own: &Map<String, Value>, prefix: &str, faults: &mut Vec<String>) -> Option<DpopNonces> {
+        let inherited = |key: &str| own.get(key).or_else(|| self.root.get(key));
+        let keys = match inherited("dpop_nonce_keys").map(|keys| serde_json::from_value::<Vec<String>>(keys.clone())) {
+            None => DpopNonces::generate(&SystemRandom).map_err(|error| error.to_string()),
+            Some(Ok(keys)) => DpopNonces::with_keys(keys).map_err(|error| error.to_string()),
+            Some(Err(_)) => Err("must be a list of texts".to_owned()),
+        };
+        let keys = keys.map_err(|problem| faults.push(format!("{prefix}dpop_nonce_keys: {problem}"))).ok();
+        match inherited("dpop_nonce") {
+            None | Some(Value::Bool(false)) => None,
+            Some(Value::Bool(true)) => keys,
+            Some(_) => {
+                faults.push(format!("{prefix}dpop_nonce: must be true or false"));
+                None
+            }
+        }
+    }
+
     /// The configuration of one realm: its own keys, else the top-level ones, else the defaults.
     fn config(
         &self,
@@ -309,7 +355,7 @@ impl Settings {
         }
         let only_at_the_top = ["listen", "issuer", "store"];
         for (key, value) in own {
-            let known = ["clients", "rate_limit", "signing_keys"].contains(&key.as_str());
+            let known = OTHER.contains(&key.as_str());
             if path.is_some() && only_at_the_top.contains(&key.as_str()) {
                 faults.push(format!("{prefix}{key}: stands at the top only"));
             } else if CONFIG.contains(&key.as_str()) {

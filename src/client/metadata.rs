@@ -52,6 +52,7 @@ const SECURITY: &[&str] = &[
     "tls_client_auth_san_ip",
     "tls_client_auth_san_email",
     "tls_client_certificate_bound_access_tokens",
+    #[cfg(not(feature = "dpop"))]
     "dpop_bound_access_tokens",
     "authorization_details_types",
     "registration_access_token",
@@ -284,6 +285,8 @@ impl Members {
             assertion_audience: self.take("assertion_audience").unwrap_or_default(),
             #[cfg(feature = "jwt")]
             federated: self.take("federated").unwrap_or_default(),
+            #[cfg(feature = "dpop")]
+            dpop_bound_access_tokens: self.take("dpop_bound_access_tokens").unwrap_or_default(),
             grant_types: self.take_grant_types(),
             scope: self.take("scope"),
             default_scope: self.take("default_scope"),
@@ -380,6 +383,8 @@ struct Written<'a> {
     #[cfg(feature = "jwt")]
     #[serde(skip_serializing_if = "<[FederatedIssuer]>::is_empty")]
     federated: &'a [FederatedIssuer],
+    #[cfg(feature = "dpop")]
+    dpop_bound_access_tokens: bool,
 }
 
 /// One method is written as RFC 7591 has it; a list is our extension.
@@ -426,6 +431,8 @@ impl Serialize for Client {
             assertion_audience: self.assertion_audience,
             #[cfg(feature = "jwt")]
             federated: &self.federated,
+            #[cfg(feature = "dpop")]
+            dpop_bound_access_tokens: self.dpop_bound_access_tokens,
         }
         .serialize(serializer)
     }

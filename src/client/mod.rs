@@ -174,6 +174,7 @@ impl fmt::Display for Fault {
 /// | `jwks`, `jwks_uri` | 7591 §2 | the client's public keys, or where they are published; one of the two (feature `jwt`) |
 /// | `token_endpoint_auth_signing_alg` | OpenID Connect Registration §2 | the one algorithm of its assertions (feature `jwt`) |
 /// | `assertion_audience` | – | `issuer`, or `legacy`: an assertion may be meant for an endpoint's URL (feature `jwt`) |
+/// | `dpop_bound_access_tokens` | 9449 §5.2 | whether it gets tokens only with a DPoP proof (feature `dpop`) |
 /// | `federated` | – | issuers whose JWTs speak for this client (feature `jwt`) |
 /// | `default_scope` | – | granted when no scope is asked for; an empty text: a token without scope |
 /// | `resources`, `default_resources` | – | what tokens may be asked for; the audience when nothing is asked |
@@ -238,6 +239,10 @@ pub struct Client {
     #[cfg(feature = "jwt")]
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     pub federated: Vec<FederatedIssuer>,
+    /// Whether its tokens are bound to a DPoP key: without a proof it gets none.
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+    pub dpop_bound_access_tokens: bool,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -302,6 +307,8 @@ impl Client {
             assertion_audience: AssertionAudience::default(),
             #[cfg(feature = "jwt")]
             federated: Vec::new(),
+            #[cfg(feature = "dpop")]
+            dpop_bound_access_tokens: false,
             faults: Vec::new(),
             warnings: Vec::new(),
         }

@@ -2,6 +2,8 @@
 
 use super::algorithm::JwsAlgorithm;
 use super::json;
+#[cfg(feature = "dpop")]
+use super::jws::InvalidJwt;
 use crate::token::Thumbprint;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -77,13 +79,28 @@ enum Read {
 impl VerificationKey {
     /// The public key of a JWK that this crate wrote itself.
     pub(super) fn of_own(jwk: &Map<String, Value>) -> Option<Self> {
-        match Self::read(jwk) {
+        match Self::read(jwk, None) {
             Read::Usable(key) => Some(key),
             Read::Foreign | Read::Refused(_) => None,
         }
     }
 
-    fn read(jwk: &Map<String, Value>) -> Read {
+    /// The key that a DPoP proof brings along, for the algorithm of that proof, with its thumbprint.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn of_proof(jwk: &Value, algorithm: JwsAlgorithm) -> Result<(Self, Thumbprint), InvalidJwt> {
+        let jwk = jwk.as_object().ok_or(InvalidJwt::Key("jwk is no JSON object"))?;
+        match Self::read(jwk, Some(algorithm)) {
+            Read::Usable(key) => {
+                let thumbprint = thumbprint(jwk).map_err(|_| InvalidJwt::Key("jwk lacks a member that it needs"))?;
+                Ok((key, thumbprint))
+            }
+            Read::Foreign => Err(InvalidJwt::Key("jwk is of no use for a signature here")),
+            Read::Refused(problem) => Err(InvalidJwt::Key(problem)),
+        }
+    }
+
+    /// Reads a key; an RSA key for the `wanted` algorithm alone, where one is.
+    fn read(jwk: &Map<String, Value>, wanted: Option<JwsAlgorithm>) -> Read {
         const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         if text("kty") == Some("oct") || PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
@@ -129,7 +146,7 @@ impl VerificationKey {
                 _ => return Read::Refused("has an Ed25519 key that has not 32 octets"),
             },
             (Some("RSA"), _) => match (octets("n"), octets("e")) {
-                (Some(n), Some(e)) if is_sound(&n, &e) => (true, rsa(&n, &e, only)),
+                (Some(n), Some(e)) if is_sound(&n, &e) => (true, rsa(&n, &e, only.or(wanted))),
                 _ => {
                     return Read::Refused(
                         "has an RSA key that is not of 2048 to 8192 bits with an exponent from 65537",
@@ -230,7 +247,7 @@ impl JwkSet {
         }
         let mut keys = Vec::with_capacity(list.len());
         for jwk in list {
-            match VerificationKey::read(jwk.as_object().ok_or(no_set)?) {
+            match VerificationKey::read(jwk.as_object().ok_or(no_set)?, None) {
                 Read::Usable(key) => keys.push(key),
                 Read::Foreign => {}
                 Read::Refused(problem) => on_refused(InvalidJwk { problem })?,

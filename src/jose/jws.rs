@@ -79,6 +79,18 @@ impl<'a> Jws<'a> {
     /// Unknown header members are ignored, but no `crit` is understood (RFC 7515 §4.1.11), and keys that a header brings along
     /// (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
     pub(crate) fn read(text: Cow<'a, str>) -> Result<Self, InvalidJwt> {
+        Self::read_with(text, |_| ())
+    }
+
+    /// [`read`](Self::read) of a DPoP proof, the one kind of JWT that brings its key along: hands the `jwk` back, unjudged.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn read_proof(text: Cow<'a, str>) -> Result<(Self, Option<Value>), InvalidJwt> {
+        let mut jwk = None;
+        let jws = Self::read_with(text, |header| jwk = header.remove("jwk").map(Value::from))?;
+        Ok((jws, jwk))
+    }
+
+    fn read_with(text: Cow<'a, str>, look: impl FnOnce(&mut Members<'_>)) -> Result<Self, InvalidJwt> {
         if text.len() > MAX_TOKEN {
             return Err(InvalidJwt::Malformed("it is over 16 KiB"));
         }
@@ -95,11 +107,12 @@ impl<'a> Jws<'a> {
         if header.len() > MAX_HEADER {
             return Err(InvalidJwt::Malformed("its header is over 4 KiB"));
         }
-        let header = json::members(&header)
+        let mut header = json::members(&header)
             .ok_or(InvalidJwt::Malformed("its header is no JSON object with each member once, or too deep"))?;
         let (payload, decoded) = (decode(payload)?, decode(signature)?);
         let message = text.len() - signature.len() - 1;
-        let (algorithm, kid, typ) = check_header(header)?;
+        look(&mut header);
+        let Header { algorithm, kid, typ } = Header::check(header)?;
         Ok(Self { text, message, algorithm, kid, typ, payload, signature: decoded })
     }
 
@@ -110,6 +123,12 @@ impl<'a> Jws<'a> {
 
     /// `typ` as a media type without `application/`, in small letters (RFC 7515 §4.1.9); `None` where it is absent.
     pub(crate) fn typ(&self) -> Option<&str> {
+        self.typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ))
+    }
+
+    /// `typ` as it is written, in small letters.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn written_typ(&self) -> Option<&str> {
         self.typ.as_deref()
     }
 
@@ -165,6 +184,19 @@ impl<'a> Jws<'a> {
         }
     }
 
+    /// Whether `key` signed it.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn verify_by(&self, key: &VerificationKey) -> Result<(), InvalidJwt> {
+        match key.fits(self.algorithm) {
+            true if key.verify(self.algorithm, self.message().as_bytes(), &self.signature) => Ok(()),
+            true => Err(InvalidJwt::Signature),
+            false if key.has_type_of(self.algorithm) => {
+                Err(InvalidJwt::Algorithm("is not the one that the key is for"))
+            }
+            false => Err(InvalidJwt::Key("does not fit the algorithm")),
+        }
+    }
+
     /// Does the work of verifying it, with the first of `keys` that fits or as a MAC, and believes nothing; says whether there
     /// was work to do.
     pub(crate) fn verify_in_vain<'k>(&self, mut keys: impl Iterator<Item = &'k VerificationKey>) -> bool {
@@ -189,36 +221,39 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// What of a header counts: `alg`, `kid`, `typ`.
-fn check_header(mut header: Members<'_>) -> Result<(JwsAlgorithm, Option<String>, Option<String>), InvalidJwt> {
-    if header.contains("crit") {
-        return Err(InvalidJwt::Header("has crit, and no extension is understood"));
-    }
-    if header.contains("b64") {
-        return Err(InvalidJwt::Header("has b64, and no payload but an encoded one is understood"));
-    }
-    if header.contains("cty") {
-        return Err(InvalidJwt::Header("has cty: a JWT within a JWT is not looked at"));
-    }
-    let kid = match header.remove("kid") {
-        None => None,
-        Some(Member::Text(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
-        Some(Member::Text(_)) => return Err(InvalidJwt::Key("the kid is over 256 octets")),
-        Some(_) => return Err(InvalidJwt::Malformed("kid is no text")),
-    };
-    let typ = match header.remove("typ") {
-        None => None,
-        Some(Member::Text(typ)) => {
-            const PREFIX: &str = "application/";
-            let prefixed = typ.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-            let typ = typ.get(if prefixed { PREFIX.len() } else { 0 }..).unwrap_or_default();
-            Some(typ.to_ascii_lowercase())
+/// What of a header counts.
+struct Header {
+    algorithm: JwsAlgorithm,
+    kid: Option<String>,
+    typ: Option<String>,
+}
+
+impl Header {
+    fn check(mut header: Members<'_>) -> Result<Self, InvalidJwt> {
+        if header.contains("crit") {
+            return Err(InvalidJwt::Header("has crit, and no extension is understood"));
         }
-        Some(_) => return Err(InvalidJwt::Header("has a typ that is no text")),
-    };
-    let algorithm = match header.remove("alg") {
-        Some(Member::Text(name)) => JwsAlgorithm::from_name(&name).ok_or(InvalidJwt::Algorithm("is not known"))?,
-        _ => return Err(InvalidJwt::Malformed("alg is absent or no text")),
-    };
-    Ok((algorithm, kid, typ))
+        if header.contains("b64") {
+            return Err(InvalidJwt::Header("has b64, and no payload but an encoded one is understood"));
+        }
+        if header.contains("cty") {
+            return Err(InvalidJwt::Header("has cty: a JWT within a JWT is not looked at"));
+        }
+        let kid = match header.remove("kid") {
+            None => None,
+            Some(Member::Text(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
+            Some(Member::Text(_)) => return Err(InvalidJwt::Key("the kid is over 256 octets")),
+            Some(_) => return Err(InvalidJwt::Malformed("kid is no text")),
+        };
+        let typ = match header.remove("typ") {
+            None => None,
+            Some(Member::Text(typ)) => Some(typ.to_ascii_lowercase()),
+            Some(_) => return Err(InvalidJwt::Header("has a typ that is no text")),
+        };
+        let algorithm = match header.remove("alg") {
+            Some(Member::Text(name)) => JwsAlgorithm::from_name(&name).ok_or(InvalidJwt::Algorithm("is not known"))?,
+            _ => return Err(InvalidJwt::Malformed("alg is absent or no text")),
+        };
+        Ok(Self { algorithm, kid, typ })
+    }
 }

@@ -76,3 +76,23 @@ impl<'de> Deserialize<'de> for MacKey {
         Self::new(octets).map_err(de::Error::custom)
     }
 }
+
+/// A key that this server makes tags with, for itself and for others that share it.
+#[cfg(feature = "dpop")]
+pub(crate) struct TagKey(hmac::Key);
+
+#[cfg(feature = "dpop")]
+impl TagKey {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    pub(crate) fn tag(&self, message: &[u8]) -> [u8; 32] {
+        hmac::sign(&self.0, message).as_ref().try_into().unwrap_or_default()
+    }
+
+    /// In constant time.
+    pub(crate) fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        hmac::verify(&self.0, message, tag).is_ok()
+    }
+}

@@ -28,11 +28,15 @@ pub use algorithm::JwsAlgorithm;
 pub use fetch::InvalidJwksPolicy;
 pub(crate) use hosts::{check_allowed_hosts, check_uri};
 pub(crate) use json::{Member, Members, members};
+#[cfg(feature = "dpop")]
+pub(crate) use jwk::VerificationKey;
 pub use jwk::{InvalidJwk, JwkSet};
 pub use jws::InvalidJwt;
 pub(crate) use jws::Jws;
 pub use keys::SigningKeys;
 pub use mac::MacKey;
+#[cfg(feature = "dpop")]
+pub(crate) use mac::TagKey;
 pub use remote::{FetchedJwks, JwksCache, JwksError};
 pub(crate) use signing::JwtType;
 pub use signing::{InvalidKey, SigningAlgorithm, SigningKey};

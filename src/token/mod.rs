@@ -14,6 +14,8 @@
 //! # Ok::<(), InvalidClaim>(())
 //! ```
 
+#[cfg(feature = "dpop")]
+pub(crate) mod dpop;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;
 pub(crate) mod opaque;
@@ -472,6 +474,8 @@ pub(crate) struct KeySpace {
     assertion: Sha256,
     #[cfg(feature = "jwt")]
     federated: Sha256,
+    #[cfg(feature = "dpop")]
+    proof: Sha256,
 }
 
 impl KeySpace {
@@ -487,6 +491,8 @@ impl KeySpace {
             assertion: space(b"client-credentials assertion\0\0\0\0"),
             #[cfg(feature = "jwt")]
             federated: space(b"client-credentials federated\0\0\0\0"),
+            #[cfg(feature = "dpop")]
+            proof: space(b"client-credentials dpop_proof\0\0\0"),
         }
     }
 
@@ -509,6 +515,12 @@ impl KeySpace {
     #[cfg(feature = "jwt")]
     pub(crate) fn assertion(&self, client_id: &ClientId, jti: &str) -> RecordKey {
         of_client(&self.assertion, client_id, jti)
+    }
+
+    /// The key of the `jti` of a DPoP proof: each key counts by itself.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn proof(&self, jkt: &Thumbprint, jti: &str) -> RecordKey {
+        RecordKey(self.proof.clone().chain_update(jkt.0).chain_update(jti).finalize().into())
     }
 
     /// The key of the `jti` of an assertion that `issuer` made about the client: each issuer counts by itself.

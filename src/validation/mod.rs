@@ -40,6 +40,8 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "dpop")]
+mod dpop;
 mod presented;
 mod refusal;
 mod token;
@@ -48,11 +50,15 @@ pub use presented::PresentedToken;
 pub use refusal::{AccessError, AccessReason};
 pub use token::ValidatedToken;
 
+use refusal::Challenge;
+
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::introspection::MAX_TOKEN;
 use crate::jose::{InvalidJwt, JwkSet, JwksCache, Jws, JwsAlgorithm, JwtType, KeySource, Member, members};
 use crate::request::Field;
 use crate::resource::Audience;
+#[cfg(feature = "dpop")]
+use crate::token::dpop::InvalidDpopProof;
 use crate::token::{Confirmation, TokenType};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -89,13 +95,14 @@ type Ask = dyn Fn(String) -> Answer + Send + Sync;
 pub struct AccessTokenValidator {
     issuer: Arc<str>,
     audience: Audience,
-    /// The realm of challenges, as it stands between the quotes.
-    realm: Arc<str>,
+    challenge: Arc<Challenge>,
     keys: Option<Keys>,
     introspection: Option<Box<Ask>>,
     algorithms: Vec<JwsAlgorithm>,
     leeway: u64,
     clock: Box<dyn Clock>,
+    #[cfg(feature = "dpop")]
+    dpop: dpop::Dpop,
 }
 
 enum Keys {
@@ -108,9 +115,18 @@ impl AccessTokenValidator {
     /// knows them. The first of them, else the issuer, is the `realm` of challenges.
     pub fn new<S: Into<Arc<str>>>(issuer: impl Into<Arc<str>>, audience: impl IntoIterator<Item = S>) -> Self {
         let (issuer, audience) = (issuer.into(), Audience::from_iter(audience));
-        let realm = refusal::quotable(audience.iter().next().unwrap_or(&issuer)).into();
+        let name = audience.iter().next().unwrap_or(&issuer);
+        #[cfg(feature = "dpop")]
+        let dpop = dpop::Dpop::new(name);
+        let challenge = Challenge {
+            realm: refusal::quotable(name),
+            #[cfg(feature = "dpop")]
+            algs: dpop.algs(),
+        };
         Self {
-            realm,
+            challenge: Arc::new(challenge),
+            #[cfg(feature = "dpop")]
+            dpop,
             issuer,
             audience,
             keys: None,
@@ -197,11 +213,34 @@ impl AccessTokenValidator {
     /// # Errors
     /// `invalid_token` (401), for whatever reason; 503 when the issuer's keys or its introspection endpoint are out of reach.
     pub async fn validate(&self, presented: PresentedToken<'_>) -> Result<ValidatedToken, AccessError> {
-        self.check(&presented).await.map_err(|reason| self.refuse(reason, presented.scheme))
+        self.check(&presented).await.map_err(|reason| {
+            // Whoever has a token that is bound to a DPoP key is told how to use it (RFC 9449 §7.2).
+            let scheme = match reason {
+                AccessReason::Jwt(InvalidJwt::Binding(AS_BEARER)) => TokenType::DPoP,
+                _ => presented.scheme,
+            };
+            self.refuse(reason, scheme)
+        })
     }
 
     fn refuse(&self, reason: AccessReason, scheme: TokenType) -> AccessError {
-        AccessError::new(reason, scheme, &self.realm)
+        #[cfg(feature = "dpop")]
+        let nonce = match (&reason, &self.dpop.nonces) {
+            (AccessReason::Proof(InvalidDpopProof::Nonce), Some(nonces)) => {
+                Some(nonces.make(&self.issuer, self.clock.now()))
+            }
+            _ => None,
+        };
+        let error = AccessError::new(reason, scheme, &self.challenge);
+        #[cfg(feature = "dpop")]
+        let error = error.with_dpop_nonce(nonce);
+        error
+    }
+
+    #[cfg(feature = "dpop")]
+    fn renew_challenge(self) -> Self {
+        let challenge = Challenge { realm: self.challenge.realm.clone(), algs: self.dpop.algs() };
+        Self { challenge: Arc::new(challenge), ..self }
     }
 
     async fn check(&self, presented: &PresentedToken<'_>) -> Result<ValidatedToken, AccessReason> {
@@ -283,15 +322,15 @@ impl fmt::Debug for AccessTokenValidator {
     }
 }
 
+const AS_BEARER: &str = "is bound to a DPoP key, and came as Bearer";
+
 /// Whether whoever sent the token has shown the key that it is bound to (RFC 9449 §7.1, RFC 8705 §3).
 fn check_binding(confirmation: Option<&Confirmation>, presented: &PresentedToken<'_>) -> Result<(), InvalidJwt> {
     match (confirmation, presented.scheme) {
         (None, TokenType::Bearer) => Ok(()),
         (Some(Confirmation::Jkt(key)), TokenType::DPoP) if presented.proof.as_ref() == Some(key) => Ok(()),
         (Some(Confirmation::X5tS256(key)), TokenType::Bearer) if presented.certificate.as_ref() == Some(key) => Ok(()),
-        (Some(Confirmation::Jkt(_)), TokenType::Bearer) => {
-            Err(InvalidJwt::Binding("is bound to a DPoP key, and came as Bearer"))
-        }
+        (Some(Confirmation::Jkt(_)), TokenType::Bearer) => Err(InvalidJwt::Binding(AS_BEARER)),
         (Some(Confirmation::Jkt(_)), TokenType::DPoP) => {
             Err(InvalidJwt::Binding("is bound to a DPoP key that no proof was made with"))
         }

@@ -1,8 +1,13 @@
 //! Refusals with two readers: the sender sees a status and a challenge, the operator the [`AccessReason`] (RFC 6750 §3).
 
 use crate::jose::InvalidJwt;
+use crate::response::DPOP_NONCE;
 use crate::scope::Scope;
+#[cfg(feature = "dpop")]
+use crate::store::StoreError;
 use crate::token::TokenType;
+#[cfg(feature = "dpop")]
+use crate::token::dpop::InvalidDpopProof;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -39,6 +44,16 @@ pub enum AccessReason {
     /// The introspection endpoint answered something that is no introspection answer.
     #[error("the introspection endpoint's answer is no JSON object that says whether the token is active")]
     IntrospectionAnswer,
+    /// The DPoP proof is refused.
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+    #[error("{0}")]
+    Proof(#[from] InvalidDpopProof),
+    /// The store of used proofs failed.
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
+    #[error("the store of used DPoP proofs failed")]
+    ProofStore(#[source] StoreError),
     /// The validator has neither keys nor introspection.
     #[error("the validator has neither keys nor introspection")]
     NotConfigured,
@@ -59,6 +74,14 @@ impl AccessReason {
             Self::Jwt(_) | Self::Inactive | Self::Introspected(_) => {
                 (401, Some("invalid_token"), "The access token is invalid, has ended, or is not for this resource.")
             }
+            #[cfg(feature = "dpop")]
+            Self::Proof(InvalidDpopProof::Nonce) => {
+                (401, Some("use_dpop_nonce"), "The DPoP proof needs the nonce of the DPoP-Nonce header.")
+            }
+            #[cfg(feature = "dpop")]
+            Self::Proof(_) => (401, Some("invalid_dpop_proof"), "The DPoP proof is invalid."),
+            #[cfg(feature = "dpop")]
+            Self::ProofStore(_) => (503, None, "Access tokens cannot be checked at present; try again later."),
             Self::InsufficientScope { .. } => {
                 (403, Some("insufficient_scope"), "The access token lacks a scope that is needed here.")
             }
@@ -79,12 +102,30 @@ pub struct AccessError(Box<Inner>);
 struct Inner {
     reason: AccessReason,
     scheme: TokenType,
-    realm: Arc<str>,
+    challenge: Arc<Challenge>,
+    dpop_nonce: Option<String>,
+}
+
+/// What every challenge of one validator has.
+#[derive(Debug)]
+pub(super) struct Challenge {
+    /// As it stands between the quotes.
+    pub(super) realm: String,
+    /// The algorithms of DPoP proofs.
+    #[cfg(feature = "dpop")]
+    pub(super) algs: String,
 }
 
 impl AccessError {
-    pub(super) fn new(reason: AccessReason, scheme: TokenType, realm: &Arc<str>) -> Self {
-        Self(Box::new(Inner { reason, scheme, realm: Arc::clone(realm) }))
+    pub(super) fn new(reason: AccessReason, scheme: TokenType, challenge: &Arc<Challenge>) -> Self {
+        Self(Box::new(Inner { reason, scheme, challenge: Arc::clone(challenge), dpop_nonce: None }))
+    }
+
+    /// The same with the nonce that the next proof should have.
+    #[cfg(feature = "dpop")]
+    pub(super) fn with_dpop_nonce(mut self, nonce: Option<String>) -> Self {
+        self.0.dpop_nonce = nonce;
+        self
     }
 
     /// The HTTP status: 400, 401, 403 or 503.
@@ -92,7 +133,7 @@ impl AccessError {
         self.0.reason.wire().0
     }
 
-    /// The RFC's code: `invalid_request`, `invalid_token` or `insufficient_scope`; `None` for a request without a token (RFC 6750
+    /// The RFC's code: `invalid_request`, `invalid_token`, `insufficient_scope`, of DPoP `invalid_dpop_proof` or `use_dpop_nonce`; `None` for a request without a token (RFC 6750
     /// §3.1) and with a 503.
     pub fn code(&self) -> Option<&'static str> {
         self.0.reason.wire().1
@@ -108,18 +149,20 @@ impl AccessError {
         &self.0.reason
     }
 
-    /// The header fields: `Cache-Control: no-store`, and `WWW-Authenticate` or, with a 503, `Retry-After`.
+    /// The header fields: `Cache-Control: no-store`, and `WWW-Authenticate` or, with a 503, `Retry-After`; a `DPoP-Nonce` where one is asked for.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
         let other = match self.status() {
             503 => ("Retry-After", Cow::Borrowed("1")),
             _ => ("WWW-Authenticate", Cow::Owned(self.challenge())),
         };
-        [("Cache-Control", Cow::Borrowed("no-store")), other].into_iter()
+        let nonce = self.0.dpop_nonce.as_deref().map(|nonce| (DPOP_NONCE, Cow::Borrowed(nonce)));
+        [("Cache-Control", Cow::Borrowed("no-store")), other].into_iter().chain(nonce)
     }
 
     /// One challenge, of the scheme that the token came with (RFC 6750 §3, RFC 9449 §7.1).
     fn challenge(&self) -> String {
-        let Inner { reason, scheme, realm } = &*self.0;
+        let Inner { reason, scheme, challenge, .. } = &*self.0;
+        let realm = &challenge.realm;
         let mut challenge = format!("{} realm=\"{realm}\"", scheme.as_str());
         // Writing to a text cannot fail.
         if let (_, Some(code), description) = reason.wire() {
@@ -131,6 +174,10 @@ impl AccessError {
                 let _ = write!(challenge, ", scope=\"{needed}\"");
             }
             _ => {}
+        }
+        #[cfg(feature = "dpop")]
+        if *scheme == TokenType::DPoP {
+            let _ = write!(challenge, ", algs=\"{}\"", self.0.challenge.algs);
         }
         challenge
     }

@@ -1,5 +1,6 @@
 //! What a token says, whoever says it: claims of a JWT, or members of an introspection answer (RFC 9068 §2.2, RFC 7662 §2.2).
 
+use super::refusal::Challenge;
 use super::{AccessError, AccessReason, AccessTokenValidator, PresentedToken};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
@@ -40,7 +41,7 @@ pub struct ValidatedToken {
     /// The claims that the protocol gives no meaning.
     pub claims: Claims,
     scheme: TokenType,
-    realm: Arc<str>,
+    challenge: Arc<Challenge>,
 }
 
 impl ValidatedToken {
@@ -56,7 +57,7 @@ impl ValidatedToken {
             return Ok(());
         }
         let needed = Scope::parse(needed).unwrap_or_default();
-        Err(AccessError::new(AccessReason::InsufficientScope { needed }, self.scheme, &self.realm))
+        Err(AccessError::new(AccessReason::InsufficientScope { needed }, self.scheme, &self.challenge))
     }
 }
 
@@ -138,7 +139,7 @@ impl AccessTokenValidator {
             authorization_details,
             claims: Claims::of_others(claims),
             scheme: presented.scheme,
-            realm: Arc::clone(&self.realm),
+            challenge: Arc::clone(&self.challenge),
         })
     }
 

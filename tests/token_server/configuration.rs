@@ -59,8 +59,8 @@ fn every_fault_of_a_file_is_named() {
         signing_keys = ["key.pem"]
         assertion_max_lifetime = 0
         clock_skew = 61
-        dpop_nonce = false
-        dpop_nonce_keys = []
+        dpop_nonce = "yes"
+        dpop_nonce_keys = ["q8-Hidden-Pw-too-short"]
         authorization_details_types = []
         tls_certificate = "cert.pem"
         tls_key = "key.pem"
@@ -214,7 +214,7 @@ fn every_fault_of_a_client_is_named_with_the_client() {
         token_endpoint_auth_method = ["client_secret_post", "client_secret_digest", "tls_client_auth"]
         jwks = { keys = [{ kty = "oct", k = "cTgtSGlkZGVuLVB3LTg" }] }
         jwks_uri = "http://client.example.com/jwks"
-        dpop_bound_access_tokens = true
+        dpop_bound_access_tokens = "yes"
         tls_client_auth_san_dns = "client.example.com"
         federated = [{ issuer = "https://other.example.com" }]
         assertion_audience = "anybody"
@@ -310,7 +310,7 @@ fn a_malformed_realm_is_named() {
         listen = "127.0.0.1:0"
         store = "memory"
         tls_key = "key.pem"
-        dpop_nonce = true
+        dpop_nonce = 1
         colour = "red"
         scopes = ["a b"]
         [[realms."/alpha".clients]]

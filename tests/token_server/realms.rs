@@ -278,6 +278,7 @@ fn metadata_is_sound(document: &Value, issuer: &str, base: &str, scopes: &Value)
         "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "HS256",
         "HS384", "HS512"
     ]);
+    let proofs: Vec<Value> = algorithms.as_array().unwrap()[..11].to_vec();
     let wanted = json!({
         "issuer": issuer,
         "token_endpoint": format!("{base}/access_token"),
@@ -288,6 +289,7 @@ fn metadata_is_sound(document: &Value, issuer: &str, base: &str, scopes: &Value)
         "introspection_endpoint": format!("{base}/introspect"),
         "introspection_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "dpop_signing_alg_values_supported": proofs,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint": format!("{base}/token/revoke"),
