@@ -259,6 +259,11 @@ pub enum Reason {
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
     #[error("{0}")]
     InvalidDpopProof(#[from] dpop::InvalidDpopProof),
+    /// The profile asks for a token that is bound to a key, and the request shows none.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[error("the request shows no key that the token could be bound to, which the profile asks for")]
+    UnboundToken,
     /// No such path.
     #[error("there is no such endpoint")]
     NoSuchEndpoint,
@@ -314,6 +319,8 @@ impl Reason {
                 (InvalidAuthorizationDetails, InvalidAuthorizationDetails.description().into())
             }
             Self::DpopNotSupported => (InvalidDpopProof, InvalidDpopProof.description().into()),
+            #[cfg(feature = "jwt")]
+            Self::UnboundToken => (InvalidRequest, "The request shows no key that the token could be bound to.".into()),
             #[cfg(feature = "dpop")]
             Self::InvalidDpopProof(dpop::InvalidDpopProof::Nonce) => (UseDpopNonce, UseDpopNonce.description().into()),
             #[cfg(feature = "dpop")]

@@ -226,6 +226,10 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             Some(proof) => self.bound(grant, proof),
             None => grant,
         };
+        #[cfg(feature = "jwt")]
+        if self.config.profile.is_fapi2() && grant.confirmation.is_none() {
+            return Err(Reason::UnboundToken); // FAPI 2.0 §5.3.2.1
+        }
         Ok(grant)
     }
 
@@ -247,6 +251,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let rules = dpop::Rules {
             algorithms: &self.dpop.algorithms,
             skew: self.config.clock_skew,
+            ahead: self.config.profile.ahead(self.config.clock_skew),
             nonces: self.dpop.nonces.as_ref().map(|nonces| (nonces, &*self.issuer)),
         };
         Ok(Some(dpop::check(request.dpop(), &asked, &rules)?))

@@ -123,6 +123,12 @@ pub use metadata::{Metadata, metadata_path};
 // What the operator decides, and what they see.
 mod server;
 pub use server::{AuthorizationServer, Config, ConfigError, Endpoints};
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+mod profile;
+#[cfg(feature = "jwt")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+pub use profile::Profile;
 mod realm;
 pub use realm::{Realms, Route, check_realm_path};
 mod audit;

@@ -130,9 +130,10 @@ fn assertion_algorithms(config: &Config, methods: &[AuthenticationMethod]) -> Ve
                 false => &AuthenticationMethod::PrivateKeyJwt,
             })
         };
+        let algorithms = config.assertion_algorithms().into_iter().filter(takes);
         match &config.token_endpoint_auth_signing_algs {
-            Some(chosen) => chosen.iter().copied().filter(takes).map(JwsAlgorithm::as_str).collect(),
-            None => JwsAlgorithm::ALL.into_iter().filter(takes).flat_map(names).collect(),
+            Some(_) => algorithms.map(JwsAlgorithm::as_str).collect(),
+            None => algorithms.flat_map(names).collect(),
         }
     }
     #[cfg(not(feature = "jwt"))]

@@ -22,6 +22,8 @@ use crate::error::Reason;
 use crate::error::TokenError;
 #[cfg(feature = "jwt")]
 use crate::jose::{self, JwksCache, JwsAlgorithm, SigningAlgorithm, SigningKeys};
+#[cfg(feature = "jwt")]
+use crate::profile::Profile;
 use crate::random::{RandomSource, SystemRandom};
 use crate::realm;
 use crate::resource;
@@ -89,6 +91,11 @@ pub struct Config {
     /// a chosen secret. Default: `sha256`.
     #[serde(default)]
     pub unknown_client_work: VerifierKind,
+    /// The rules that the server keeps to. Default: `default`.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
+    #[serde(default)]
+    pub profile: Profile,
     /// The algorithms of signed tokens; the first is the one that is used. Default: `["ES256"]`.
     #[cfg(feature = "jwt")]
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
@@ -184,6 +191,8 @@ impl Config {
             token_endpoint_auth_methods: None,
             unknown_client_work: VerifierKind::default(),
             #[cfg(feature = "jwt")]
+            profile: Profile::Default,
+            #[cfg(feature = "jwt")]
             signing_algorithms: default_algorithms(),
             #[cfg(feature = "jwt")]
             token_endpoint_auth_signing_algs: None,
@@ -217,10 +226,29 @@ impl Config {
         }
     }
 
+    #[cfg(feature = "jwt")]
+    fn takes_method(&self, method: &AuthenticationMethod) -> bool {
+        self.profile.takes_method(method)
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn takes_method(&self, _: &AuthenticationMethod) -> bool {
+        true
+    }
+
+    /// The algorithms of client assertions: those that are configured, else all that the profile takes.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn assertion_algorithms(&self) -> Vec<JwsAlgorithm> {
+        let taken = || JwsAlgorithm::ALL.into_iter().filter(|algorithm| self.profile.takes_algorithm(*algorithm));
+        self.token_endpoint_auth_signing_algs.clone().unwrap_or_else(|| taken().collect())
+    }
+
+    /// The algorithms of proofs, in the same way.
     #[cfg(feature = "dpop")]
     pub(crate) fn dpop_algorithms(&self) -> Vec<JwsAlgorithm> {
-        let asymmetric = || JwsAlgorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect();
-        self.dpop_signing_algs.clone().unwrap_or_else(asymmetric)
+        let takes = |algorithm: &JwsAlgorithm| !algorithm.is_symmetric() && self.profile.takes_algorithm(*algorithm);
+        let taken = || JwsAlgorithm::ALL.into_iter().filter(takes);
+        self.dpop_signing_algs.clone().unwrap_or_else(|| taken().collect())
     }
 
     pub(crate) fn offers_grant(&self) -> bool {
@@ -228,7 +256,8 @@ impl Config {
     }
 
     pub(crate) fn enabled_methods(&self) -> Vec<AuthenticationMethod> {
-        self.token_endpoint_auth_methods.clone().unwrap_or_else(|| AuthenticationMethod::AVAILABLE.to_vec())
+        let available = || AuthenticationMethod::AVAILABLE.iter().filter(|method| self.takes_method(method));
+        self.token_endpoint_auth_methods.clone().unwrap_or_else(|| available().cloned().collect())
     }
 
     /// Where the endpoints are: as configured, else PingAM's paths below the issuer.
@@ -310,6 +339,9 @@ impl Config {
                 fault("token_endpoint_auth_methods", &format!("{method} is not a method of this build"));
             }
         }
+        #[cfg(feature = "jwt")]
+        self.profile.faults_of_server(self, &mut faults);
+        let mut fault = |key: &str, problem: &str| faults.push(Fault::new(key, problem));
         if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint, jwks_uri }) =
             &self.endpoints
         {
@@ -498,10 +530,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             #[cfg(feature = "jwt")]
             jti: JtiSource::default(),
             #[cfg(feature = "jwt")]
-            assertion_algorithms: match &config.token_endpoint_auth_signing_algs {
-                Some(algorithms) => algorithms.clone(),
-                None => JwsAlgorithm::ALL.to_vec(),
-            },
+            assertion_algorithms: config.assertion_algorithms(),
             #[cfg(feature = "dpop")]
             dpop: Dpop::new(&config),
             clock: Box::new(SystemClock),

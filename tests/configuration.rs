@@ -56,6 +56,7 @@ fn a_configuration_is_written_as_it_is_read() {
         "endpoints": { "token_endpoint": "https://as.example.com/t", "introspection_endpoint": null, "revocation_endpoint": null, "jwks_uri": null },
     });
     if cfg!(feature = "jwt") {
+        everything["profile"] = json!("default");
         everything["signing_algorithms"] = json!(["ES256", "EdDSA"]);
         everything["token_endpoint_auth_signing_algs"] = json!(["PS256", "EdDSA", "HS256"]);
         everything["assertion_max_lifetime"] = json!(60);

@@ -402,7 +402,7 @@ fn certificates_of_the_vectors() {
     assert!(of_kind("thumbprint").count() > 0 && of_kind("bound").count() == 4);
 }
 
-// req: JW-027, JW-028, JW-029, JW-030, JW-031
+// req: JW-027, JW-028, JW-029, FA-013, JW-030, JW-031
 #[test]
 fn the_token_is_read_from_the_authorization_field_alone() {
     let validator = validator();

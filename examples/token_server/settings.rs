@@ -31,6 +31,8 @@ const CONFIG: &[&str] = &[
     "unknown_client_work",
     "issuer",
     #[cfg(feature = "jwt")]
+    "profile",
+    #[cfg(feature = "jwt")]
     "signing_algorithms",
     #[cfg(feature = "jwt")]
     "token_endpoint_auth_signing_algs",
@@ -57,6 +59,7 @@ const OTHER: &[&str] = &[
 
 /// Keys of the page that this build cannot honour yet.
 const LATER: &[&str] = &[
+    #[cfg(not(feature = "jwt"))]
     "profile",
     #[cfg(not(feature = "jwt"))]
     "signing_algorithms",

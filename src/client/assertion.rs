@@ -8,6 +8,7 @@ use super::{AuthenticationMethod, Client, ClientStore, FederatedIssuer};
 use crate::clock::Timestamp;
 use crate::error::Reason;
 use crate::jose::{InvalidJwt, JwkSet, Jws, KeySource};
+use crate::profile::Profile;
 use crate::server::{AuthorizationServer, Config};
 use crate::token::{Record, RecordValue, TokenStore};
 use serde::{Deserialize, Serialize};
@@ -78,10 +79,10 @@ impl<'a> Assertion<'a> {
     }
 
     /// `aud` is one of the accepted values, and nothing beside it: an audience of two could be replayed by the other.
-    fn check_audience(&self, accepted: impl Fn(&str) -> bool) -> Result<(), InvalidJwt> {
+    fn check_audience(&self, profile: Profile, accepted: impl Fn(&str) -> bool) -> Result<(), InvalidJwt> {
         let only = match self.claims.get("aud") {
             Some(Value::String(only)) => Some(only),
-            Some(Value::Array(list)) => match list.as_slice() {
+            Some(Value::Array(list)) if !profile.is_fapi2() => match list.as_slice() {
                 [Value::String(only)] => Some(only),
                 _ => None,
             },
@@ -95,9 +96,10 @@ impl<'a> Assertion<'a> {
     }
 
     /// `exp`, `nbf` and `iat` against the moment of the request (RFC 7523 §3); hands `exp` back.
-    fn check_time(&self, at: Timestamp, skew: u64, max_lifetime: u64) -> Result<Timestamp, InvalidJwt> {
+    fn check_time(&self, at: Timestamp, config: &Config, max_lifetime: u64) -> Result<Timestamp, InvalidJwt> {
         let moment = |name: &str| self.claims.get(name).map(Timestamp::of_numeric_date);
-        let latest = at.plus(skew);
+        let skew = config.clock_skew;
+        let latest = at.plus(config.profile.ahead(skew));
         let exp = match moment("exp") {
             None => return Err(InvalidJwt::Time("exp is absent")),
             Some(None) => return Err(InvalidJwt::Time("exp is no NumericDate")),
@@ -106,7 +108,7 @@ impl<'a> Assertion<'a> {
         if exp.plus(skew) <= at {
             return Err(InvalidJwt::Time("exp has passed"));
         }
-        if exp > latest.plus(max_lifetime) {
+        if exp > at.plus(skew).plus(max_lifetime) {
             return Err(InvalidJwt::Time("exp is too far ahead"));
         }
         match (moment("nbf"), moment("iat")) {
@@ -211,13 +213,13 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             (issuer, subject) if issuer == subject => return Err(Reason::ClientIdMismatch), // RFC 7521 §4.2
             _ => return Err(InvalidJwt::Issuer("is not the client_id").into()),
         }
-        let Config { clock_skew, assertion_max_lifetime, issuer, .. } = &self.config;
+        let Config { clock_skew, assertion_max_lifetime, issuer, profile, .. } = &self.config;
         assertion.check_typ("jwt")?;
-        assertion.check_audience(|audience| match client.assertion_audience {
+        assertion.check_audience(*profile, |audience| match client.assertion_audience {
             AssertionAudience::Issuer => audience == issuer,
             AssertionAudience::Legacy => audience == issuer || self.config.endpoints().has(audience),
         })?;
-        let exp = assertion.check_time(at, *clock_skew, *assertion_max_lifetime)?;
+        let exp = assertion.check_time(at, &self.config, *assertion_max_lifetime)?;
         let jti = assertion.jti()?;
         let secret = match method {
             AuthenticationMethod::ClientSecretJwt => Some(self.check_mac(assertion, &client, at)?),
@@ -246,8 +248,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let skew = self.config.clock_skew;
         assertion.check_typ("jose")?; // SPIFFE's JWT-SVID §2.3
         let audience = federated.audience.as_deref().unwrap_or(&self.issuer);
-        assertion.check_audience(|own| own == audience)?;
-        let exp = assertion.check_time(at, skew, federated.max_lifetime)?;
+        assertion.check_audience(self.config.profile, |own| own == audience)?;
+        let exp = assertion.check_time(at, &self.config, federated.max_lifetime)?;
         if !federated.claims_match(&assertion.claims) {
             return Err(InvalidJwt::Claim("that the federation asks for is absent or another").into());
         }

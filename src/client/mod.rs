@@ -27,6 +27,8 @@ pub(crate) mod secret;
 use crate::clock::Timestamp;
 #[cfg(feature = "jwt")]
 use crate::jose::{self, JwkSet, JwsAlgorithm};
+#[cfg(feature = "jwt")]
+use crate::profile::Profile;
 use crate::random::{RandomError, RandomSource, SystemRandom};
 use crate::resource::Audience;
 use crate::scope::Scope;
@@ -409,6 +411,8 @@ impl Client {
         }
         #[cfg(feature = "jwt")]
         self.push_faults_of_assertions(rules, &mut faults);
+        #[cfg(feature = "jwt")]
+        rules.profile.faults_of_client(self, &mut faults);
         faults
     }
 
@@ -471,6 +475,8 @@ pub(crate) struct RegistrationRules<'a> {
     pub(crate) methods: &'a [AuthenticationMethod],
     #[cfg(feature = "jwt")]
     pub(crate) jwks_uri_allowed_hosts: &'a [String],
+    #[cfg(feature = "jwt")]
+    pub(crate) profile: Profile,
 }
 
 impl<'a> RegistrationRules<'a> {
@@ -480,6 +486,8 @@ impl<'a> RegistrationRules<'a> {
             methods,
             #[cfg(feature = "jwt")]
             jwks_uri_allowed_hosts: &config.jwks_uri_allowed_hosts,
+            #[cfg(feature = "jwt")]
+            profile: config.profile,
         }
     }
 }

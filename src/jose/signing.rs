@@ -1,5 +1,6 @@
 //! Keys that sign: made, or read from PEM and JWK.
 
+use super::algorithm::JwsAlgorithm;
 use super::jwk::{self, VerificationKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
@@ -50,6 +51,17 @@ impl SigningAlgorithm {
             Self::Es256 => Some((&signature::ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")),
             Self::Es384 => Some((&signature::ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")),
             _ => None,
+        }
+    }
+
+    /// The same algorithm, as signatures of others are verified with it.
+    pub(crate) fn jws(self) -> JwsAlgorithm {
+        match self {
+            Self::Es256 => JwsAlgorithm::Es256,
+            Self::Es384 => JwsAlgorithm::Es384,
+            Self::EdDsa => JwsAlgorithm::EdDsa,
+            Self::Rs256 => JwsAlgorithm::Rs256,
+            Self::Ps256 => JwsAlgorithm::Ps256,
         }
     }
 

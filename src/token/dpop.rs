@@ -72,6 +72,8 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Rules<'a> {
     pub(crate) algorithms: &'a [JwsAlgorithm],
     pub(crate) skew: u64,
+    /// Seconds that `iat` may lie ahead.
+    pub(crate) ahead: u64,
     /// Where proofs need a nonce: what makes them, and for whom.
     pub(crate) nonces: Option<(&'a DpopNonces, &'a str)>,
 }
@@ -123,7 +125,7 @@ pub(crate) fn check(field: Field<'_>, request: &Request<'_>, rules: &Rules<'_>) 
     }
     let iat =
         claims.get("iat").and_then(Timestamp::of_numeric_date).ok_or(InvalidJwt::Time("iat is no NumericDate"))?;
-    let (latest, window) = (request.at.plus(rules.skew), PAST.saturating_add(rules.skew));
+    let (latest, window) = (request.at.plus(rules.ahead), PAST.saturating_add(rules.skew));
     // With a nonce it is this server's clock that says how old a proof is (RFC 9449 §8, §11.1).
     if rules.nonces.is_none() && (iat > latest || iat.plus(window) <= request.at) {
         return Err(InvalidJwt::Time("iat is too old or still to come").into());

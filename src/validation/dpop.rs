@@ -100,7 +100,8 @@ impl AccessTokenValidator {
         let asked = dpop::Request { method, urls: std::slice::from_ref(&url), access_token: Some(presented.token), at };
         let Dpop { algorithms, nonces, keys, used } = &self.dpop;
         let nonces = nonces.as_ref().map(|nonces| (nonces, &*self.issuer));
-        let proof = dpop::check(field, &asked, &dpop::Rules { algorithms, skew: self.leeway, nonces })?;
+        let proof =
+            dpop::check(field, &asked, &dpop::Rules { algorithms, skew: self.leeway, ahead: self.leeway, nonces })?;
         let key = keys.proof(&proof.jkt, &proof.jti);
         let once = Record::new(key, proof.until.rounded_up(), RecordValue::OneTime);
         match used.insert(&[once], at).await.map_err(AccessReason::ProofStore)? {

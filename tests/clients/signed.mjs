@@ -66,6 +66,37 @@ await refused('signer-ec-a', client.PrivateKeyJwt(await imported('ec-b', ec)))
 await refused('mac', client.ClientSecretJwt('another-secret-of-more-than-32-octets!'))
 await refused('signer-ec-a', client.ClientSecretPost('a-shared-secret-of-more-than-32-octets'))
 
+// A token that is bound to a DPoP key, by a server that asks for nonces and by one that does not; presented as a resource
+// server would see it.
+for (const [url, id] of [[issuer, 'mac'], [`${issuer}/realms/nonces`, 'mac']]) {
+    const config = await client.discovery(new URL(url), id, undefined, client.ClientSecretJwt('a-shared-secret-of-more-than-32-octets'), {
+        algorithm: 'oauth2',
+        execute: [client.allowInsecureRequests],
+    })
+    const keyPair = await client.randomDPoPKeyPair('ES256')
+    const DPoP = client.getDPoPHandle(config, keyPair)
+    const resource = 'https://api.example.com'
+    const token = await client.clientCredentialsGrant(config, { scope: 'read', resource }, { DPoP })
+    assert.equal(token.token_type, 'dpop')
+    const told = await client.tokenIntrospection(config, token.access_token)
+    assert.deepEqual([told.active, told.token_type, Object.keys(told.cnf)], [true, 'DPoP', ['jkt']])
+    if (url === issuer) {
+        const handle = oauth.DPoP({ client_id: id }, keyPair)
+        let sent
+        await oauth.protectedResourceRequest(token.access_token, 'GET', new URL(resource), undefined, undefined, {
+            DPoP: handle,
+            [oauth.customFetch]: async (url, options) => {
+                sent = new Request(url, { method: options.method, headers: options.headers })
+                return new Response()
+            },
+        })
+        const claims = await oauth.validateJwtAccessToken(as, sent, resource, { ...insecure, requireDPoP: true })
+        assert.equal(claims.cnf.jkt, told.cnf.jkt)
+        const stolen = new Request(resource, { headers: { authorization: `Bearer ${token.access_token}` } })
+        await assert.rejects(oauth.validateJwtAccessToken(as, stolen, resource, insecure))
+    }
+}
+
 // A signed introspection answer, validated by the library.
 const secret = 'R3source-Server-1'
 const mac = await discover('mac', client.ClientSecretJwt('a-shared-secret-of-more-than-32-octets'))
@@ -80,4 +111,4 @@ const told = await oauth.processIntrospectionResponse(as, api, response)
 assert.deepEqual([told.active, told.client_id], [true, 'mac'])
 await oauth.validateApplicationLevelSignature(as, response, insecure)
 
-console.log('oauth4webapi: private_key_jwt with ES256, ES384, RS256, PS256, Ed25519, client_secret_jwt, RFC 9068, RFC 9701')
+console.log('oauth4webapi: private_key_jwt with ES256, ES384, RS256, PS256, Ed25519, client_secret_jwt, DPoP with and without nonces, RFC 9068, RFC 9701')

@@ -66,6 +66,96 @@ fn ask(server: &Server, path: &str, form: &str, assertion: &str) -> Answer {
     server.send(&Request::post(path, with_assertion(form, assertion)))
 }
 
+/// A DPoP proof for the token endpoint at `url`.
+#[cfg(feature = "dpop")]
+fn proof(signer: &Signer, url: &str, jti: &str, nonce: Option<&str>) -> String {
+    let mut claims = json!({ "jti": jti, "htm": "POST", "htu": url, "iat": now() });
+    if let Some(nonce) = nonce {
+        claims["nonce"] = json!(nonce);
+    }
+    let mut jwk = signer.jwk();
+    jwk.as_object_mut().unwrap().remove("kid");
+    let header = Header {
+        typ: Some("dpop+jwt".into()),
+        jwk: Some(serde_json::from_value(jwk).unwrap()),
+        ..Header::new(Algorithm::ES256)
+    };
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&signer.key.serialize_der())).unwrap()
+}
+
+// req: DP-001, DP-018, DP-019, DP-029
+#[cfg(feature = "dpop")]
+#[test]
+fn a_bound_token_with_and_without_nonces() {
+    let prover = Signer::new("p");
+    let client = |id: &str| {
+        format!(
+            "client_id = {id:?}\nclient_secret = \"b7-Bound-Client\"\ngrant_types = [\"client_credentials\"]\nscope = \"read\"\n\
+             default_scope = \"read\"\ntoken_endpoint_auth_method = \"client_secret_post\"\n"
+        )
+    };
+    let config = format!(
+        "[[clients]]\n{}dpop_bound_access_tokens = true\n[realms.\"/alpha\"]\ndpop_nonce = true\n\
+         dpop_nonce_keys = [\"a-key-that-all-nodes-of-this-realm-share\"]\n[[realms.\"/alpha\".clients]]\n{}",
+        client("bound"),
+        client("bound"),
+    );
+    let server = Server::start(&config);
+    let (bound, origin) = (("bound", "b7-Bound-Client"), server.origin());
+    let ask = |path: &str, proof: Option<&str>| {
+        let form = format!("{GRANT}&client_id={}&client_secret={}", bound.0, bound.1);
+        let request = Request::post(path, form);
+        server.send(&proof.into_iter().fold(request, |request, proof| request.header("DPoP", proof)))
+    };
+    assert_eq!(ask(TOKEN, None).outcome(), (400, "invalid_dpop_proof".into()));
+    let good = proof(&prover, &format!("{origin}{TOKEN}"), "1", None);
+    let answer = ask(TOKEN, Some(&good));
+    assert_eq!(answer.text("token_type"), "DPoP");
+    let token = answer.token();
+    let told = server.post(INTROSPECT, bound, &format!("token={token}")).json();
+    assert_eq!((told["token_type"].as_str(), told["cnf"]["jkt"].as_str().map(str::len)), (Some("DPoP"), Some(43)));
+    assert_eq!(ask(TOKEN, Some(&good)).outcome(), (400, "invalid_dpop_proof".into()), "used");
+
+    // A realm that asks for nonces hands one out.
+    let path = "/oauth2/realms/root/realms/alpha/access_token";
+    let url = format!("{origin}{path}");
+    let answer = ask(path, Some(&proof(&prover, &url, "2", None)));
+    assert_eq!(answer.outcome(), (400, "use_dpop_nonce".into()));
+    let nonce = answer.header("dpop-nonce").unwrap().to_owned();
+    assert_eq!(ask(path, Some(&proof(&prover, &url, "3", Some(&nonce)))).text("token_type"), "DPoP");
+    assert_eq!(ask(path, Some(&proof(&prover, &format!("{origin}{TOKEN}"), "4", Some(&nonce)))).status, 400);
+    server.finish();
+}
+
+// req: FA-015, FA-017
+#[cfg(feature = "dpop")]
+#[test]
+fn a_realm_keeps_to_fapi2_by_itself() {
+    let (mine, prover) = (Signer::new("a1"), Signer::new("p"));
+    let keys = format!("jwks = '{}'", jwks(&[&mine]));
+    let realm = client("signer", &keys).replace("[[clients]]", "[[realms.\"/alpha\".clients]]");
+    let config = format!("{}[realms.\"/alpha\"]\nprofile = \"fapi2\"\n{realm}", client("signer", &keys));
+    let server = Server::start(&config);
+    let origin = server.origin();
+    ask(&server, TOKEN, GRANT, &mine.assertion("signer", &origin, "1")).token();
+    let path = "/oauth2/realms/root/realms/alpha/access_token";
+    let assertion = mine.assertion("signer", &format!("{origin}/realms/alpha"), "2");
+    assert_eq!(ask(&server, path, GRANT, &assertion).outcome(), (400, "invalid_request".into()));
+    let bound = Request::post(path, with_assertion(GRANT, &assertion));
+    let bound = server.send(&bound.header("DPoP", proof(&prover, &format!("{origin}{path}"), "1", None)));
+    assert_eq!(bound.text("token_type"), "DPoP");
+    server.finish();
+
+    let secret = "client_id = \"a\"\nclient_secret = \"q8-Hidden-Pw\"\ngrant_types = [\"client_credentials\"]\n";
+    let ended = run(Some(format!("profile = \"fapi2\"\n[[clients]]\n{secret}").as_bytes()), &["--check"]);
+    assert_eq!(ended.code, Some(2));
+    let told = ended.lines.concat();
+    assert!(
+        told.contains("clients.\"a\".token_endpoint_auth_method: client_secret_basic is not a method of fapi2"),
+        "{told}"
+    );
+}
+
 /// Serves a key set by plain HTTP on loopback, and counts how often it is asked.
 struct KeyServer {
     address: SocketAddr,

@@ -54,7 +54,7 @@ fn every_fault_of_a_file_is_named() {
         listen = "localhost"
         issuer = "https://as.example.com?x"
         store = "mongodb://user:q8-Hidden-Pw@db.example.com/x"
-        profile = "fapi2"
+        profile = "fapi3"
         signing_algorithms = ["HS256"]
         signing_keys = ["key.pem"]
         assertion_max_lifetime = 0

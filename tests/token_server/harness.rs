@@ -194,7 +194,7 @@ impl Server {
             return;
         }
         for (name, _) in &answer.headers {
-            const KNOWN: [&str; 9] = [
+            const KNOWN: [&str; 10] = [
                 "content-type",
                 "cache-control",
                 "pragma",
@@ -204,6 +204,7 @@ impl Server {
                 "www-authenticate",
                 "allow",
                 "retry-after",
+                "dpop-nonce",
             ];
             assert!(KNOWN.contains(&name.as_str()), "{name} in {answer:?}");
         }
