@@ -182,6 +182,8 @@ impl Setup {
 
 fn main() {
     let setups = ALGORITHMS.map(Setup::new);
+    #[cfg(feature = "dpop")]
+    let bound = bound::Setup::new();
     let mut cases: Vec<Case<'_>> = Vec::new();
     for setup in &setups {
         let name = setup.algorithm.as_str();
@@ -205,7 +207,77 @@ fn main() {
         cases.push(case(format!("{name}: authenticate by assertion"), floor, || authenticate(setup)));
         cases.push(case(format!("{name}: validate a token"), floor, || validate(setup)));
     }
+    #[cfg(feature = "dpop")]
+    bound.push_cases(&mut cases);
     measure(&mut cases);
+}
+
+/// A token that is bound to the key of a DPoP proof, beside a bare verification of the proof and the issue of the same token
+/// without one. The store believes everything and keeps nothing, for the floor as well, so that one proof serves all calls.
+#[cfg(feature = "dpop")]
+mod bound {
+    use super::*;
+    use client_credentials::{Inserted, Record, RecordKey, StoreError, TokenStore};
+
+    struct Believing;
+
+    impl TokenStore for Believing {
+        async fn insert(&self, records: &[Record], _: Timestamp) -> Result<Inserted, StoreError> {
+            black_box(records);
+            Ok(Inserted::All)
+        }
+        async fn get(&self, _: &RecordKey) -> Result<Option<Record>, StoreError> {
+            Ok(None)
+        }
+        async fn remove(&self, _: &RecordKey) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+    }
+
+    pub(super) struct Setup {
+        server: AuthorizationServer<MemoryClientStore, Believing>,
+        key: ParsedPublicKey,
+        message: String,
+        signature: Vec<u8>,
+        proof: String,
+    }
+
+    impl Setup {
+        pub(super) fn new() -> Self {
+            let client = json!({
+                "client_id": "myClient", "client_secret": "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ", "scope": "write",
+                "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
+            });
+            let clients = [serde_json::from_value::<Client>(client).unwrap()].into_iter().collect();
+            let server = AuthorizationServer::new(Config::new(ISSUER), clients, Believing).unwrap();
+            let bare = Bare::new(SigningAlgorithm::Es256);
+            let encode = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+            let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": bare.jwk(SigningAlgorithm::Es256) });
+            let url = format!("{ISSUER}/oauth2/access_token");
+            let claims = json!({ "jti": "Zk3fD1uSm2yqz0o0C1lq0T", "htm": "POST", "htu": url, "iat": NOW });
+            let message = format!("{}.{}", encode(header), encode(claims));
+            let signature = bare.sign(message.as_bytes());
+            let proof = format!("{message}.{}", URL_SAFE_NO_PAD.encode(&signature));
+            let key = bare.parsed(SigningAlgorithm::Es256);
+            Self { server: server.with_clock(|| Timestamp::from_secs(NOW)), key, message, signature, proof }
+        }
+
+        pub(super) fn push_cases<'a>(&'a self, cases: &mut Vec<Case<'a>>) {
+            let floor = cases.len();
+            cases.push(case("DPoP, ES256: bare verification, and plain issue", floor, || {
+                self.key.verify_sig(black_box(self.message.as_bytes()), &self.signature).unwrap();
+                self.issue(Field::Absent);
+            }));
+            cases.push(case("DPoP, ES256: issue a bound token", floor, || {
+                self.issue(Field::One(self.proof.as_bytes()));
+            }));
+        }
+
+        fn issue(&self, dpop: Field<'_>) {
+            let request = TokenRequest::parse(black_box(Parts { dpop, ..parts(BODY) })).unwrap();
+            black_box(ready(issue_client_credentials_token(&self.server, &request)).unwrap().body());
+        }
+    }
 }
 
 fn parts(body: &str) -> Parts<'_> {

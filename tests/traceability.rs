@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features of the catalogue that are in the crate.
-const BUILT: [&str; 11] = [
+const BUILT: [&str; 12] = [
     "core",
     "dpop",
+    "fapi2",
     "http",
     "jwt",
     "assertion",

@@ -98,7 +98,7 @@ fn refusal(answer: &Answer) -> (u16, &str) {
     (answer.status, rest.split("error=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default())
 }
 
-// req: JW-022, JW-025, JW-026, JW-027, JW-029
+// req: JW-022, JW-025, JW-026, JW-027, JW-029, FA-014
 #[test]
 fn the_examples_understand_each_other() {
     let issuer = Server::start(&config());
