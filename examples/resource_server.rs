@@ -1,5 +1,27 @@
 //! A resource server: JWTs are checked here with the issuer's keys, opaque tokens are introspected.
 //!
+//! The token server, on port 8080, has a client for it and one that asks it:
+//!
+//! ```toml
+//! access_token_format = "jwt"
+//! resources = ["https://api.example.com"]
+//! default_resources = ["https://api.example.com"]
+//!
+//! [[clients]]
+//! client_id = "reports"
+//! client_secret = "..."
+//! token_endpoint_auth_method = "client_secret_post"
+//! grant_types = []
+//! audience = ["https://api.example.com"]
+//!
+//! [[clients]]
+//! client_id = "myClient"
+//! client_secret = "..."
+//! grant_types = ["client_credentials"]
+//! scope = "read write"
+//! default_scope = "read"
+//! ```
+//!
 //! ```text
 //! CLIENT_SECRET=... cargo run --all-features --example resource_server -- \
 //!     --issuer http://127.0.0.1:8080 --audience https://api.example.com --client-id reports
@@ -143,6 +165,9 @@ async fn send(url: &str, form: Option<&str>) -> Result<Vec<u8>, Failure> {
     );
     let exchange = async {
         let mut stream = TcpStream::connect(authority).await?;
+        if !stream.peer_addr()?.ip().is_loopback() {
+            return Err(std::io::Error::other("only this machine is asked without TLS"));
+        }
         stream.write_all(format!("{head}{body}").as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(128 * 1024).read_to_end(&mut answer).await?;

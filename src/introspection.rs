@@ -79,7 +79,7 @@ impl<'a> IntrospectionRequest<'a> {
 /// revoked or foreign token as well as one whose client is gone, disabled, faulty or has moved `tokens_not_before` past
 /// it, the answer is `{"active":false}` and no more.
 ///
-/// A server with signing keys signs the answer for a caller whose `Accept` names `application/token-introspection+jwt` and does
+/// A server with signing keys signs the answer for a caller whose one `Accept` field names `application/token-introspection+jwt` and does
 /// not like `application/json` better (RFC 9701); for every other it is JSON.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::error::Reason;
 use crate::uri;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// `resource` values in one request, at most.
@@ -45,9 +46,16 @@ impl Audience {
 impl<S: Into<Arc<str>>> FromIterator<S> for Audience {
     fn from_iter<I: IntoIterator<Item = S>>(identifiers: I) -> Self {
         let mut distinct: Vec<Arc<str>> = Vec::new();
+        // Of many, as a JWT may have whose signature is not verified yet, each is looked for in a set.
+        let mut seen = BTreeSet::new();
         for identifier in identifiers {
             let identifier = identifier.into();
-            if !distinct.contains(&identifier) {
+            if distinct.len() == MAX_RESOURCES && seen.is_empty() {
+                seen.extend(distinct.iter().cloned());
+            }
+            let is_new =
+                if seen.is_empty() { !distinct.contains(&identifier) } else { seen.insert(Arc::clone(&identifier)) };
+            if is_new {
                 distinct.push(identifier);
             }
         }

@@ -83,10 +83,11 @@ async fn end<C: ClientStore, T: TokenStore>(
         AccessTokenFormat::Opaque => {
             server.tokens.remove(&server.keys.access_token(token)).await.map_err(Reason::TokenStore)?;
         }
-        // A signed token cannot be taken back, so it is denied until it ends by itself.
+        // A signed token cannot be taken back, so it is denied until it has ended by every node's clock.
         #[cfg(feature = "jwt")]
         AccessTokenFormat::Jwt => {
-            let record = Record::new(server.keys.revoked(&found.jti), found.expires_at, RecordValue::Revoked);
+            let end = found.expires_at.plus(server.config.clock_skew);
+            let record = Record::new(server.keys.revoked(&found.jti), end, RecordValue::Revoked);
             // Whether it stood already makes no difference: somebody else was as fast.
             let _ = server.tokens.insert(&[record], caller.at).await.map_err(Reason::TokenStore)?;
         }

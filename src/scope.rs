@@ -13,6 +13,7 @@
 use crate::client::Client;
 use crate::error::Reason;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,14 +87,11 @@ impl Scope {
         Arc::ptr_eq(&self.0, &other.0) || other.tokens().all(|token| self.contains(token))
     }
 
-    /// Each token once, in order of first use.
+    /// Each token once, in order of first use. By a set: the scope of a JWT is long if its sender likes, and read before its
+    /// signature is verified.
     fn of_distinct<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
-        let mut distinct: Vec<&str> = Vec::new();
-        for token in tokens {
-            if !distinct.contains(&token) {
-                distinct.push(token);
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let distinct: Vec<&str> = tokens.filter(|token| seen.insert(*token)).collect();
         if distinct.is_empty() { Self::default() } else { Self(distinct.join(" ").into()) }
     }
 }

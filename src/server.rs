@@ -117,7 +117,8 @@ pub struct Config {
     #[serde(default = "default_skew")]
     pub clock_skew: u64,
     /// Hosts behind a `jwks_uri` that may have a private address and any port: names, addresses, or ranges such as
-    /// `10.0.0.0/8`. `http` is for those of them that are this machine alone. Default: none.
+    /// `10.0.0.0/8`. `http` is for those of them that are this machine alone. It decides what may be registered; what fetches is
+    /// told by itself, as `JwksCache::https` is. Default: none.
     #[cfg(feature = "jwt")]
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     #[serde(default)]

@@ -40,7 +40,7 @@ const CONFIG: &[&str] = &[
     "assertion_max_lifetime",
     #[cfg(feature = "jwt")]
     "clock_skew",
-    #[cfg(feature = "jwt")]
+    #[cfg(feature = "jwks-uri")]
     "jwks_uri_allowed_hosts",
     #[cfg(feature = "dpop")]
     "dpop_signing_algs",
@@ -71,7 +71,7 @@ const LATER: &[&str] = &[
     "assertion_max_lifetime",
     #[cfg(not(feature = "jwt"))]
     "clock_skew",
-    #[cfg(not(feature = "jwt"))]
+    #[cfg(not(feature = "jwks-uri"))]
     "jwks_uri_allowed_hosts",
     #[cfg(not(feature = "dpop"))]
     "dpop_nonce",
@@ -190,6 +190,10 @@ impl Settings {
                 let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
                 faults.extend(client.validate(&config).iter().map(|fault| format!("{name}.{fault}")));
                 warnings.extend(client.warnings().iter().map(|warning| format!("{name}.{warning}")));
+                #[cfg(all(feature = "jwt", not(feature = "jwks-uri")))]
+                if has_jwks_uri(client) {
+                    faults.push(format!("{name}.jwks_uri: needs a feature that this build lacks"));
+                }
             }
             let inherited = own.get("rate_limit").or_else(|| self.root.get("rate_limit"));
             if let Some(limit) = inherited {
@@ -207,9 +211,7 @@ impl Settings {
             let nonces = self.dpop_nonces(own, &prefix, faults);
             // Who fetches nothing needs no root certificates.
             #[cfg(feature = "jwks-uri")]
-            let fetches = clients.iter().any(|client| {
-                client.jwks_uri.is_some() || client.federated.iter().any(|federated| federated.jwks_uri.is_some())
-            });
+            let fetches = clients.iter().any(has_jwks_uri);
             let clients = clients.into_iter().collect::<MemoryClientStore>();
             match AuthorizationServer::new(config, AnyClientStore::new(clients), tokens.clone()) {
                 Ok(server) => {
@@ -295,7 +297,13 @@ impl Settings {
             };
             let algorithms = config.signing_algorithms.iter();
             let (covered, open): (Vec<_>, Vec<_>) = algorithms.partition(|algorithm| has(&keys, **algorithm));
+            let is_taken = |found: &SigningKey| {
+                keys.iter().any(|own| own.algorithm() == found.algorithm() && own.kid() == found.kid())
+            };
             match open.into_iter().chain(covered).find_map(read) {
+                Some(found) if is_taken(&found) => {
+                    faults.push(format!("{key}: {}: has the kid of another file's key", file.display()));
+                }
                 Some(found) => keys.push(found),
                 None => {
                     let problem = "is no private key for one of the signing_algorithms";
@@ -424,6 +432,12 @@ fn with_unknown_client_work(mut config: Config, clients: &[Client]) -> Config {
         config.unknown_client_work = slow;
     }
     config
+}
+
+/// Whether keys of a client, or of an issuer that speaks for it, have to be fetched.
+#[cfg(feature = "jwt")]
+fn has_jwks_uri(client: &Client) -> bool {
+    client.jwks_uri.is_some() || client.federated.iter().any(|federated| federated.jwks_uri.is_some())
 }
 
 /// What fetches the key sets of clients and of federated issuers; its failures are lines of the log.

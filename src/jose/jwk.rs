@@ -33,12 +33,12 @@ impl Thumbprint {
     /// The SHA-256 thumbprint of a JWK, given as JSON: over its required members alone, in their order.
     ///
     /// # Errors
-    /// [`InvalidJwk`] for other JSON, an unknown `kty`, or a required member that is missing or no text.
+    /// [`InvalidJwk`] for other JSON, a member that stands twice, an unknown `kty`, or a required member that is missing or no text.
     ///
     /// RFC 7638 §3.
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     pub fn of_jwk(jwk: &str) -> Result<Self, InvalidJwk> {
-        thumbprint(&serde_json::from_str(jwk).map_err(|_| NO_JWK)?)
+        thumbprint(&json::object(jwk.as_bytes()).ok_or(NO_JWK)?)
     }
 }
 

@@ -14,7 +14,7 @@ const MAX_TOKEN: usize = 16 * 1024;
 /// Octets of a decoded header, at most.
 const MAX_HEADER: usize = 4 * 1024;
 /// Octets of a `kid`, at most.
-const MAX_KID: usize = 256;
+pub(super) const MAX_KID: usize = 256;
 /// Keys that are tried for a JWT without `kid`, at most.
 const MAX_TRIES: usize = 8;
 

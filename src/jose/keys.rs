@@ -20,16 +20,20 @@ pub struct SigningKeys {
 #[derive(Clone)]
 struct Entry {
     key: Arc<SigningKey>,
-    signs_from: Timestamp,
+    /// `None`: from before the start, nobody knows since when.
+    signs_from: Option<Timestamp>,
 }
 
 impl SigningKeys {
-    /// Keys that sign at once; of several of one algorithm the last. Retired keys stay published for seven days.
+    /// Keys that sign at once; of several of one algorithm the last.
+    ///
+    /// The others of that algorithm signed before the start, nobody knows until when: they stay published until a key that was
+    /// [added](Self::add) has been signing for the retire period, or they are left out at another start. Retired keys stay
+    /// published for seven days.
     pub fn new(keys: impl IntoIterator<Item = SigningKey>) -> Self {
         let empty = Self { entries: RwLock::default(), retire_period: 7 * 24 * 3600 };
-        // One millisecond apart in 1970, so that their order is kept.
-        for (at, key) in keys.into_iter().enumerate() {
-            empty.add(key, Timestamp::from_millis(at as u64));
+        for key in keys {
+            empty.insert(key, None);
         }
         empty
     }
@@ -42,13 +46,20 @@ impl SigningKeys {
 
     /// Publishes a key now, and lets it sign from `signs_from` on in place of the others of its algorithm.
     ///
+    /// A moment that is past says since when it has signed: the others retire by it, perhaps at once.
     /// Choose a moment later than resource servers keep the key set: an hour is enough for the `Cache-Control` of this crate.
-    /// A key that is there already stays as it is.
-    pub fn add(&self, key: SigningKey, signs_from: Timestamp) {
+    /// Says whether it was added: where a key of that algorithm and `kid` is there already, that one stays as it is.
+    pub fn add(&self, key: SigningKey, signs_from: Timestamp) -> bool {
+        self.insert(key, Some(signs_from))
+    }
+
+    fn insert(&self, key: SigningKey, signs_from: Option<Timestamp>) -> bool {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if !entries.iter().any(|own| own.key.is(&key)) {
+        let is_new = !entries.iter().any(|own| own.key.is(&key));
+        if is_new {
             entries.push(Entry { key: Arc::new(key), signs_from });
         }
+        is_new
     }
 
     /// Takes a key out at once: what it signed is no longer valid here, and soon nowhere. For a key that leaked.
@@ -67,7 +78,8 @@ impl SigningKeys {
     /// The key that signs with this algorithm at that moment.
     pub(crate) fn signer(&self, algorithm: SigningAlgorithm, now: Timestamp) -> Option<Arc<SigningKey>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let signing = entries.iter().filter(|entry| entry.key.algorithm() == algorithm && entry.signs_from <= now);
+        let has_begun = |entry: &&Entry| entry.signs_from.is_none_or(|from| from <= now);
+        let signing = entries.iter().filter(|entry| entry.key.algorithm() == algorithm).filter(has_begun);
         signing.max_by_key(|entry| entry.signs_from).map(|entry| Arc::clone(&entry.key))
     }
 
@@ -91,7 +103,7 @@ impl SigningKeys {
             let same = |other: &&(usize, &Entry)| other.1.key.algorithm() == entry.key.algorithm();
             let after = |other: &&(usize, &Entry)| (other.1.signs_from, other.0) > (entry.signs_from, *place);
             let placed: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
-            placed.iter().filter(same).filter(after).map(|other| other.1.signs_from).min()
+            placed.iter().filter(same).filter(after).filter_map(|other| other.1.signs_from).min()
         };
         let is_retired =
             |placed: &(usize, &Entry)| successor(placed).is_some_and(|from| from.second_plus(self.retire_period) < now);

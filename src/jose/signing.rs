@@ -2,6 +2,7 @@
 
 use super::algorithm::JwsAlgorithm;
 use super::jwk::{self, VerificationKey};
+use super::jws::MAX_KID;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{
@@ -164,7 +165,7 @@ impl SigningKey {
     }
 
     /// A key from a private JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2). Its `alg`, where it has one, must be `algorithm`; its
-    /// `kid`, where it has one, is kept.
+    /// `kid`, where it has one, is kept: of 256 octets at most.
     ///
     /// # Errors
     /// [`InvalidKey`] for other text, or a key that does not fit the algorithm.
@@ -200,7 +201,11 @@ impl SigningKey {
             .map(Pair::Rsa),
             _ => return Err(UNREADABLE),
         };
-        Self::named(algorithm, pair.map_err(|_| UNREADABLE)?, text("kid"))
+        let kid = text("kid");
+        if kid.is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(InvalidKey { problem: "has a kid of over 256 octets" });
+        }
+        Self::named(algorithm, pair.map_err(|_| UNREADABLE)?, kid)
     }
 
     fn of(algorithm: SigningAlgorithm, pair: Pair) -> Result<Self, InvalidKey> {

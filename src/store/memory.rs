@@ -128,7 +128,7 @@ enum Held {
 
 impl Held {
     fn is_token(&self) -> bool {
-        matches!(self, Self::Token(_))
+        !matches!(self, Self::OneTime)
     }
 }
 
@@ -149,9 +149,9 @@ impl Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capacity {
-    /// Access tokens; 10 million by default.
+    /// Access tokens, and revoked signed tokens; 10 million by default.
     pub tokens: usize,
-    /// One-time values and revoked signed tokens; 1 million by default.
+    /// One-time values; 1 million by default.
     pub one_time: usize,
 }
 
@@ -361,9 +361,10 @@ fn lock(shard: &Shard) -> MutexGuard<'_, Entries> {
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a record counts as a one-time value: all that is no token.
+/// Whether a record counts as a one-time value. A revoked token counts as a token: whoever ends its own must not take the room
+/// of others' assertions.
 fn is_one_time(record: &Record) -> bool {
-    !matches!(record.value, RecordValue::AccessToken(_))
+    matches!(record.value, RecordValue::OneTime)
 }
 
 fn stands(shard: &Entries, key: &RecordKey, now: Timestamp) -> bool {

@@ -4,6 +4,7 @@ use super::{AuthorizationDetails, Claims, Confirmation, TokenRecord};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::error::Reason;
+use crate::introspection::MAX_TOKEN;
 use crate::jose::{InvalidJwt, Jws, JwtType, SigningKey};
 use crate::random::{RandomError, RandomSource};
 use crate::resource::Audience;
@@ -71,6 +72,10 @@ pub(crate) fn mint(
 ) -> Result<(AccessToken, String), Reason> {
     let claims = write(issuer, expires_at, &jti, token);
     let signed = key.sign(JwtType::AccessToken, &claims).ok_or(Reason::Signature)?;
+    // A longer one could be neither introspected nor revoked.
+    if signed.len() > MAX_TOKEN {
+        return Err(Reason::InvalidGrant("as a signed token it is over 16 KiB"));
+    }
     Ok((AccessToken(signed), jti))
 }
 

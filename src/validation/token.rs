@@ -32,7 +32,7 @@ pub struct ValidatedToken {
     pub expires_at: Option<Timestamp>,
     /// When it was issued. Every JWT has it; an introspection answer may lack it.
     pub issued_at: Option<Timestamp>,
-    /// Its identifier, fit for a log. Every JWT has it; an introspection answer may lack it.
+    /// Its identifier, which a log may name: text that the issuer chose. Every JWT has it; an introspection answer may lack it.
     pub jti: Option<String>,
     /// The key that it is bound to, and that its sender has shown.
     pub confirmation: Option<Confirmation>,
@@ -123,6 +123,11 @@ impl AccessTokenValidator {
         let scope = text(&mut claims, "scope", InvalidJwt::Claim("scope is no text"))?.unwrap_or_default();
         let scope = scope_of(&scope).ok_or(InvalidJwt::Claim("scope is not tokens parted by single spaces"))?;
         let confirmation = claims.remove("cnf").map(confirmation).transpose()?;
+        let says_dpop =
+            matches!(claims.remove("token_type"), Some(Member::Text(name)) if name.eq_ignore_ascii_case("DPoP"));
+        if optional && says_dpop && !matches!(confirmation, Some(Confirmation::Jkt(_))) {
+            return Err(InvalidJwt::Binding("is said to be bound to a DPoP key, and not to which"));
+        }
         let authorization_details = claims.remove("authorization_details").map(Value::from);
         let authorization_details = authorization_details.map(serde_json::from_value).transpose();
         let authorization_details =

@@ -86,6 +86,11 @@ fn a_key_that_cannot_be_used_is_named() {
     for (files, algorithm, told) in [
         ("[\"missing.pem\"]".to_owned(), "ES256", "signing_keys: missing.pem"),
         (format!("[{:?}]", key_file("rsa-2048-pkcs8.pem")), "ES256", "is no private key for one of"),
+        (
+            format!("[{:?}, {:?}]", key_file("ec-p256-pkcs8.pem"), key_file("ec-p256-sec1.pem")),
+            "ES256",
+            "has the kid of another file's key",
+        ),
         ("\"a.pem\"".to_owned(), "ES256", "signing_keys: must be a list"),
         ("[]".to_owned(), "HS256", "signing_algorithms: must be one of"),
     ] {
@@ -93,5 +98,31 @@ fn a_key_that_cannot_be_used_is_named() {
         let ended = run(Some(config.as_bytes()), &["--check"]);
         assert_eq!(ended.code, Some(2), "{config}");
         assert!(ended.lines.concat().contains(told), "{config}: {:?}", ended.lines);
+    }
+}
+
+/// The rotation of `docs/operating.md`: the new file before the old one, then after it; what was signed stays good.
+#[test]
+fn keys_of_files_rotate_by_restarts() {
+    let folder = Folder::new();
+    let keys: Value = serde_json::from_str(include_str!("../vectors/keys.json")).unwrap();
+    let new = folder.0.join("new.jwk");
+    std::fs::write(&new, keys["keys"]["ec-as"].to_string()).unwrap();
+    let (old, new) = (key_file("ec-p256-pkcs8.pem"), new.to_str().unwrap().to_owned());
+    let client = "[[clients]]\nclient_id = \"myClient\"\nclient_secret = \"w7-Signed-Client\"\n\
+         grant_types = [\"client_credentials\"]\nscope = \"write\"\ndefault_scope = \"write\"\n\
+         token_endpoint_auth_method = \"client_secret_post\"\n";
+    let mut tokens: Vec<String> = Vec::new();
+    for (files, signer) in [(vec![&old], 0), (vec![&new, &old], 0), (vec![&old, &new], 1)] {
+        let settings =
+            format!("issuer = \"http://localhost\"\naccess_token_format = \"jwt\"\nsigning_keys = {files:?}\n{client}");
+        let server = Server::start(&settings);
+        tokens.push(server.post(TOKEN, MINE, GRANT).token());
+        for token in &tokens {
+            assert_eq!(server.post(INTROSPECT, MINE, &format!("token={token}")).json()["active"], true, "{files:?}");
+        }
+        let kids: Vec<_> = tokens.iter().map(|token| jsonwebtoken::decode_header(token).unwrap().kid).collect();
+        assert_eq!(kids.last() == kids.first(), signer == 0, "{files:?}");
+        server.finish();
     }
 }
