@@ -98,7 +98,7 @@ impl fmt::Display for ErrorCode {
 /// Why a request was refused: for the operator's log, never for the client.
 ///
 /// No variant that this crate makes holds text of the request, so that no secret or token can reach a log through it;
-/// [`Reason::Refused`] says what the embedder gave. An [`Event`](crate::Event) escapes them all when it is printed.
+/// [`Reason::Refused`] and [`Reason::AuthorizationDetailRefused`] say what the embedder gave. An [`Event`](crate::Event) escapes them all when it is printed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -213,6 +213,22 @@ pub enum Reason {
     /// `authorization_details` are not supported.
     #[error("authorization_details are not supported")]
     AuthorizationDetailsNotSupported,
+    /// `authorization_details` are no array of objects with a text `type`, have a member twice, or are too deep.
+    #[error("the authorization_details are malformed: {0}")]
+    MalformedAuthorizationDetails(&'static str),
+    /// More objects, or octets, of `authorization_details` than allowed.
+    #[error("the authorization_details are over the limit")]
+    AuthorizationDetailsTooLong,
+    /// A `type` that the server does not know.
+    #[error("a type of the authorization_details is not known to the server")]
+    UnknownAuthorizationDetailsType,
+    /// A `type` that the client is not registered for.
+    #[error("a type of the authorization_details is not the client's to ask for")]
+    AuthorizationDetailsTypeNotRegistered,
+    /// An object that breaks the rules of its type; the cause is what the embedder's closure said.
+    #[error("an object of the authorization_details breaks the rules of its type: {cause}")]
+    #[expect(missing_docs)]
+    AuthorizationDetailRefused { cause: Cow<'static, str> },
     /// The request has a DPoP proof, which this build cannot check; a token that is not bound would be weaker than asked for.
     #[error("DPoP is not supported")]
     DpopNotSupported,
@@ -315,7 +331,12 @@ impl Reason {
             Self::UnknownResource | Self::ResourceNotRegistered | Self::TooManyResources => {
                 (InvalidTarget, InvalidTarget.description().into())
             }
-            Self::AuthorizationDetailsNotSupported => {
+            Self::AuthorizationDetailsNotSupported
+            | Self::MalformedAuthorizationDetails(_)
+            | Self::AuthorizationDetailsTooLong
+            | Self::UnknownAuthorizationDetailsType
+            | Self::AuthorizationDetailsTypeNotRegistered
+            | Self::AuthorizationDetailRefused { .. } => {
                 (InvalidAuthorizationDetails, InvalidAuthorizationDetails.description().into())
             }
             Self::DpopNotSupported => (InvalidDpopProof, InvalidDpopProof.description().into()),

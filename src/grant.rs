@@ -13,6 +13,7 @@
 //! ```
 
 use crate::audit::Outcome;
+use crate::authorization_details::AuthorizationDetails;
 #[cfg(feature = "dpop")]
 use crate::client::Client;
 use crate::client::authentication::AuthenticatedClient;
@@ -33,8 +34,8 @@ use crate::token::dpop;
 #[cfg(feature = "jwt")]
 use crate::token::jwt;
 use crate::token::{
-    AccessToken, AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, Record, RecordKey,
-    RecordValue, TokenRecord, TokenStore, opaque,
+    AccessToken, AccessTokenFormat, Claims, Confirmation, Inserted, Record, RecordKey, RecordValue, TokenRecord,
+    TokenStore, opaque,
 };
 use std::borrow::Cow;
 #[cfg(feature = "jwt")]
@@ -55,7 +56,7 @@ pub async fn issue_client_credentials_token<C: ClientStore, T: TokenStore>(
     request: &TokenRequest<'_>,
 ) -> Result<TokenResponse, TokenError> {
     let client = server.authenticate(request.credentials()).await?; // RFC 6749 §2.3, §3.2.1
-    let grant = server.authorize(&client, request)?; // RFC 6749 §3.3, RFC 8707
+    let grant = server.authorize(&client, request)?; // RFC 6749 §3.3, RFC 8707, RFC 9396
     server.issue(client, grant).await // RFC 6749 §5.1
 }
 
@@ -144,7 +145,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// `unsupported_grant_type`, `invalid_dpop_proof`, `unauthorized_client`, `invalid_target`,
     /// `invalid_authorization_details`, `invalid_scope` (400), the first that applies in this order.
     ///
-    /// RFC 6749 §3.3, §5.2; RFC 8707 §2.
+    /// RFC 6749 §3.3, §5.2; RFC 8707 §2; RFC 9396 §5.
     pub fn authorize(&self, client: &AuthenticatedClient, request: &TokenRequest<'_>) -> Result<Grant, TokenError> {
         self.decide(client, request).map_err(|reason| self.refused(client, reason))
     }
@@ -152,7 +153,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// Mints the token and commits it with what it was bought with, in one all-or-nothing write: stage three of three.
     ///
     /// # Errors
-    /// `invalid_client` (401) when a one-time value was used before; `temporarily_unavailable` (503) when the store or the
+    /// `invalid_client` (401) when a one-time value was used before; `invalid_authorization_details` (400) when a signed token with
+    /// them would not fit into a header field of 8 KiB; `temporarily_unavailable` (503) when the store or the
     /// random source fails; `server_error` (500) when the grant is another client's or server's, was edited into something
     /// that cannot be issued, or every new token's key stood in the store already.
     ///
@@ -204,17 +206,18 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             return Err(Reason::GrantNotRegistered); // RFC 6749 §5.2 unauthorized_client
         }
         let audience = self.resource_rules.select(registration, request.resource())?; // RFC 8707 §2
-        if request.authorization_details().is_some() {
-            return Err(Reason::AuthorizationDetailsNotSupported); // RFC 9396 §5
-        }
-        let scope = self.scope_rules.select(registration, request.scope())?; // RFC 6749 §3.3
+        let authorization_details = self.details_rules.select(registration, request.authorization_details())?; // RFC 9396 §5, §6
+        let scope = match self.scope_rules.select(registration, request.scope()) {
+            Err(Reason::NoDefaultScope) if authorization_details.is_some() => Scope::default(), // RFC 9396 §3.1
+            selected => selected?,                                                              // RFC 6749 §3.3
+        };
         let grant = Grant {
             scope,
             audience,
             lifetime: registration.access_token_lifetime.unwrap_or(self.config.access_token_lifetime),
             format: registration.access_token_format.unwrap_or(self.config.access_token_format),
             confirmation: None,
-            authorization_details: None,
+            authorization_details,
             claims: Claims::default(),
             client_id: registration.client_id.clone(),
             server: self.id,

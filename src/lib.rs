@@ -52,6 +52,7 @@
 //! | `jwt` | `SigningKeys`: JWT access tokens (RFC 9068) and client assertions (RFC 7523); `AccessTokenValidator` for resource servers; needs a C compiler |
 //! | `dpop` | `DpopNonces`: tokens bound to a DPoP key (RFC 9449) |
 //! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
+//! | `rar` | `authorization_details`: rich authorization requests (RFC 9396) |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
 #![forbid(unsafe_code)]
@@ -79,7 +80,13 @@ pub use scope::{InvalidScope, Scope, ScopePolicy};
 mod resource;
 mod uri;
 pub use resource::Audience;
+mod authorization_details;
+pub use authorization_details::{
+    AuthorizationDetail, AuthorizationDetails, InvalidAuthorizationDetails, InvalidMembers,
+};
 mod grant;
+#[cfg(any(feature = "jwt", feature = "rar"))]
+mod json;
 pub use grant::{Grant, issue_client_credentials_token};
 
 // What it gets, and how that is kept.
@@ -88,8 +95,8 @@ mod token;
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
 pub use token::dpop::{DpopNonces, InvalidDpopProof, InvalidNonceKey};
 pub use token::{
-    AccessToken, AccessTokenFormat, AuthorizationDetails, Claims, Confirmation, Inserted, InvalidAuthorizationDetails,
-    InvalidClaim, Record, RecordKey, RecordValue, Thumbprint, TokenRecord, TokenStore, TokenType,
+    AccessToken, AccessTokenFormat, Claims, Confirmation, Inserted, InvalidClaim, Record, RecordKey, RecordValue,
+    Thumbprint, TokenRecord, TokenStore, TokenType,
 };
 #[cfg(feature = "jwt")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]

@@ -40,6 +40,11 @@ pub struct Metadata {
     /// Of DPoP proofs (RFC 9449 §5.1).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dpop_signing_alg_values_supported: Vec<&'static str>,
+    /// RFC 9396 §10.
+    #[cfg(feature = "rar")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "rar")))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types_supported: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +78,8 @@ impl Metadata {
             response_types_supported: [],
             grant_types_supported: config.grant_types.clone(),
             scopes_supported: config.scopes.clone().unwrap_or_default(),
+            #[cfg(feature = "rar")]
+            authorization_details_types_supported: config.authorization_details_types.clone(),
             introspection_endpoint_auth_methods_supported: methods_of(&introspection_endpoint),
             introspection_endpoint_auth_signing_alg_values_supported: algorithms_of(&introspection_endpoint),
             introspection_endpoint,

@@ -12,8 +12,9 @@
 //! # Ok::<(), client_credentials::InvalidScope>(())
 //! ```
 
+use crate::authorization_details::AuthorizationDetails;
 use crate::scope::Scope;
-use crate::token::{AccessToken, AuthorizationDetails, TokenType};
+use crate::token::{AccessToken, TokenType};
 use serde::Serialize;
 use std::borrow::Cow;
 

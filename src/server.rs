@@ -11,6 +11,9 @@
 //! ```
 
 use crate::audit::{Claimed, Endpoint, Event, Outcome};
+use crate::authorization_details;
+#[cfg(feature = "rar")]
+use crate::authorization_details::AuthorizationDetail;
 #[cfg(feature = "argon2")]
 use crate::client::argon2id::SlowVerifier;
 use crate::client::{AuthenticationMethod, ClientStore, Fault, MAX_LIFETIME, RegisteredSecret, VerifierKind};
@@ -35,6 +38,8 @@ use crate::token::jwt::JtiSource;
 use crate::token::{AccessTokenFormat, KeySpace, TokenStore};
 use crate::uri;
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "rar")]
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,6 +77,13 @@ pub struct Config {
     /// The audience where neither the request nor the client names one. Default: none, so the token is for nobody in particular.
     #[serde(default)]
     pub default_resources: Vec<String>,
+    /// The types of `authorization_details` that the server knows; each client is registered for those of them that it may use.
+    /// What an object of a type must look like is said by
+    /// [`with_authorization_details_type`](AuthorizationServer::with_authorization_details_type). RFC 9396 §2. Default: none.
+    #[cfg(feature = "rar")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "rar")))]
+    #[serde(default)]
+    pub authorization_details_types: Vec<String>,
     /// The grants that are switched on: `client_credentials` or nothing. Default: `["client_credentials"]`.
     #[serde(default = "default_grant_types")]
     pub grant_types: Vec<String>,
@@ -185,6 +197,8 @@ impl Config {
             scope_policy: ScopePolicy::default(),
             resources: Vec::new(),
             default_resources: Vec::new(),
+            #[cfg(feature = "rar")]
+            authorization_details_types: Vec::new(),
             grant_types: default_grant_types(),
             access_token_format: AccessTokenFormat::default(),
             access_token_lifetime: default_lifetime(),
@@ -295,6 +309,10 @@ impl Config {
         }
         if !self.default_resources.iter().all(|resource| self.resources.contains(resource)) {
             fault("default_resources", "each must stand in resources");
+        }
+        #[cfg(feature = "rar")]
+        if let Some(problem) = authorization_details::problem_of_types(&self.authorization_details_types) {
+            fault("authorization_details_types", problem);
         }
         if !self.grant_types.iter().all(|grant| grant == GRANT_TYPE) {
             fault("grant_types", "must be [\"client_credentials\"], or [] to switch the grant off");
@@ -452,6 +470,7 @@ pub struct AuthorizationServer<C, T> {
     pub(crate) methods: Vec<AuthenticationMethod>,
     pub(crate) scope_rules: scope::Rules,
     pub(crate) resource_rules: resource::Rules,
+    pub(crate) details_rules: authorization_details::Rules,
     pub(crate) keys: KeySpace,
     /// What an unknown client is checked against.
     pub(crate) dummy_secret: RegisteredSecret,
@@ -520,6 +539,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 known: config.resources.iter().map(|resource| resource.as_str().into()).collect(),
                 default: config.default_resources.iter().map(String::as_str).collect(),
             },
+            details_rules: authorization_details::Rules::of(&config),
             keys: KeySpace::new(&config.issuer),
             dummy_secret: RegisteredSecret::new("", config.unknown_client_work.unmatched()),
             #[cfg(feature = "argon2")]
@@ -559,6 +579,54 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     #[must_use]
     pub fn on_event(self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// The same server, where `schema` says whether an object of this type of `authorization_details` is as it must be. Without one
+    /// the type's objects may have any members; a second one takes the place of the first.
+    ///
+    /// What RFC 9396 §2.2 says of `locations`, `actions`, `datatypes`, `identifier` and `privileges` has been checked by then.
+    ///
+    /// ```
+    /// # use client_credentials::{AuthorizationServer, Config, ConfigError, store::{MemoryClientStore, MemoryTokenStore}};
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(deny_unknown_fields)]
+    /// struct Payment {
+    ///     # #[allow(dead_code)]
+    ///     r#type: String,
+    ///     currency: String,
+    ///     limit: u64,
+    /// }
+    ///
+    /// let mut config = Config::new("https://as.example.com");
+    /// config.authorization_details_types = vec!["payment".into()];
+    /// let server = AuthorizationServer::new(config, MemoryClientStore::default(), MemoryTokenStore::default())?
+    ///     .with_authorization_details_type("payment", |object| {
+    ///         let payment: Payment = object.read().map_err(|error| error.to_string())?;
+    ///         match (&*payment.currency, payment.limit) {
+    ///             ("EUR", ..=1000) => Ok(()),
+    ///             _ => Err("no euros, or too many".to_owned()), // for the operator; the client is told nothing of it
+    ///         }
+    ///     })?;
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a type that is not in the configuration: a typo would leave the right one without rules.
+    ///
+    /// RFC 9396 §5.
+    #[cfg(feature = "rar")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "rar")))]
+    pub fn with_authorization_details_type<E: Into<Cow<'static, str>>>(
+        mut self,
+        type_name: &str,
+        schema: impl Fn(&AuthorizationDetail) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let schema = Box::new(move |object: &AuthorizationDetail| schema(object).map_err(Into::into));
+        if self.details_rules.set_schema(type_name, schema) {
+            return Ok(self);
+        }
+        let problem = format!("{type_name:?} has rules, and does not stand there");
+        Err(ConfigError { faults: vec![Fault::new("authorization_details_types", problem)] })
     }
 
     /// The same server, signing with these keys; keep a clone of the `Arc` to rotate them while it runs.

@@ -965,6 +965,7 @@ fn a_setting_that_this_build_cannot_honour_is_a_fault_and_no_weaker_client() {
         ("tls_client_auth_san_uri", json!("spiffe://example.com/c")),
         ("tls_client_auth_san_ip", json!("192.0.2.7")),
         ("tls_client_auth_san_email", json!("c@example.com")),
+        #[cfg(not(feature = "rar"))]
         ("authorization_details_types", json!(["payment"])),
         ("dpop_bound_access_tokens", json!("yes")),
         #[cfg(not(feature = "jwt"))]

@@ -55,6 +55,9 @@ fn a_configuration_is_written_as_it_is_read() {
         "token_endpoint_auth_methods": ["client_secret_basic"], "unknown_client_work": "sha256",
         "endpoints": { "token_endpoint": "https://as.example.com/t", "introspection_endpoint": null, "revocation_endpoint": null, "jwks_uri": null },
     });
+    if cfg!(feature = "rar") {
+        everything["authorization_details_types"] = json!(["payment"]);
+    }
     if cfg!(feature = "jwt") {
         everything["profile"] = json!("default");
         everything["signing_algorithms"] = json!(["ES256", "EdDSA"]);

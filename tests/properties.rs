@@ -30,7 +30,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const MEMBERS: [&str; 28] = [
+const MEMBERS: [&str; 29] = [
     "client_id",
     "client_name",
     "client_secret",
@@ -55,6 +55,7 @@ const MEMBERS: [&str; 28] = [
     "federated",
     "token_endpoint_auth_signing_alg",
     "assertion_audience",
+    "authorization_details_types",
     "dpop_bound_access_tokens",
     "client_uri",
     "scopes",

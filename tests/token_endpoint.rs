@@ -1102,6 +1102,17 @@ fn a_token_of_over_16_kib_is_unknown_without_a_look() {
 }
 
 #[test]
+// req: RA-010
+fn details_are_refused_where_they_are_not_supported() {
+    let server = seed_server();
+    for details in ["[]", "%5B%7B%22type%22%3A%22payment%22%7D%5D", "x"] {
+        let answer = token(&server, &seed_and(&format!("authorization_details={details}")));
+        assert_eq!(answer.outcome(), (400, "invalid_authorization_details".into()), "{details}");
+    }
+    assert!(server.tokens().is_empty(), "and no weaker token is issued");
+}
+
+#[test]
 // req: SE-012
 fn deeply_nested_details_are_refused() {
     let server = seed_server();

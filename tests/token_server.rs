@@ -16,6 +16,9 @@
 mod assertions;
 #[path = "token_server/configuration.rs"]
 mod configuration;
+#[cfg(feature = "rar")]
+#[path = "token_server/details.rs"]
+mod details;
 #[path = "token_server/framing.rs"]
 mod framing;
 #[path = "token_server/harness.rs"]

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features of the catalogue that are in the crate.
-const BUILT: [&str; 12] = [
+const BUILT: [&str; 13] = [
     "core",
     "dpop",
     "fapi2",
@@ -21,6 +21,7 @@ const BUILT: [&str; 12] = [
     "resource",
     "realms",
     "docs",
+    "rar",
 ];
 
 fn root() -> PathBuf {

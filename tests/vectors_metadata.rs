@@ -44,18 +44,20 @@ fn document(server: Server) -> Answer {
 #[cfg(not(feature = "http"))]
 fn document(server: Server) -> Answer {
     let metadata = server.metadata();
-    let headers = metadata.headers().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Answer { status: 200, headers: headers.into(), body: metadata.body() }
+    let headers = metadata.headers().map(|(name, value)| (name.to_owned(), value.into_owned()));
+    Answer { status: 200, headers: headers.collect(), body: metadata.body() }
 }
 
 #[test]
-// req: MD-008, MD-001, MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015
+// req: MD-008, MD-023, MD-001, MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015
 fn documents() {
     let mut waiting = Vec::new();
     for case in cases("document") {
         let (name, input, expect) = (&case["name"], &case["input"], &case["expect"]);
         let built = |feature: &Value| {
-            (feature == "jwt" && cfg!(feature = "jwt")) || (feature == "dpop" && cfg!(feature = "dpop"))
+            (feature == "jwt" && cfg!(feature = "jwt"))
+                || (feature == "dpop" && cfg!(feature = "dpop"))
+                || (feature == "rar" && cfg!(feature = "rar"))
         };
         if !input["features"].as_array().unwrap().iter().all(built) {
             waiting.push(name.as_str().unwrap().to_owned());
@@ -69,6 +71,8 @@ fn documents() {
             "signing_algorithms",
             "token_endpoint_auth_signing_algs",
             "dpop_signing_algs",
+            #[cfg(feature = "rar")]
+            "authorization_details_types",
         ];
         let given = keys.into_iter().filter(|key| !input[key].is_null());
         let mut settings = given.map(|key| (key.to_owned(), input[key].clone())).collect::<Value>();
@@ -102,10 +106,11 @@ fn documents() {
         }
     }
     let signed = ["jwt", "assertions-private_key_jwt", "assertions-client_secret_jwt"];
-    let later = ["mtls", "mtls-aliases", "rar"];
+    let later = ["mtls", "mtls-aliases"];
     let mut features = if cfg!(feature = "jwt") { Vec::new() } else { signed.to_vec() };
     features.extend((!cfg!(feature = "dpop")).then_some("dpop"));
     features.extend(later);
+    features.extend((!cfg!(feature = "rar")).then_some("rar"));
     assert_eq!(waiting, features, "cases that wait for a feature");
 }
 

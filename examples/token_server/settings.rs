@@ -30,6 +30,8 @@ const CONFIG: &[&str] = &[
     "token_endpoint_auth_methods",
     "unknown_client_work",
     "issuer",
+    #[cfg(feature = "rar")]
+    "authorization_details_types",
     #[cfg(feature = "jwt")]
     "profile",
     #[cfg(feature = "jwt")]
@@ -79,6 +81,7 @@ const LATER: &[&str] = &[
     "dpop_nonce_keys",
     #[cfg(not(feature = "dpop"))]
     "dpop_signing_algs",
+    #[cfg(not(feature = "rar"))]
     "authorization_details_types",
     "tls_certificate",
     "tls_key",

@@ -14,10 +14,12 @@ use std::task::{Context, Poll, Waker};
 
 static SERVER: LazyLock<AuthorizationServer<MemoryClientStore, MemoryTokenStore>> = LazyLock::new(|| {
     let client = r#"{ "client_id": "a", "client_secret": "b", "scope": "c d", "grant_types": ["client_credentials"],
-                      "token_endpoint_auth_method": ["client_secret_basic", "client_secret_post"], "basic_encoding": "raw" }"#;
+                      "token_endpoint_auth_method": ["client_secret_basic", "client_secret_post"], "basic_encoding": "raw",
+                      "authorization_details_types": ["t"] }"#;
     let clients = [serde_json::from_str::<Client>(client).expect("valid")].into_iter().collect();
     let mut config = Config::new("https://as.example.com");
     config.resources = vec!["urn:r".into()];
+    config.authorization_details_types = vec!["t".into()];
     AuthorizationServer::new(config, clients, MemoryTokenStore::default()).expect("valid").on_event(|event| {
         assert!(!event.to_string().contains(char::is_control));
     })

@@ -54,6 +54,7 @@ const SECURITY: &[&str] = &[
     "tls_client_certificate_bound_access_tokens",
     #[cfg(not(feature = "dpop"))]
     "dpop_bound_access_tokens",
+    #[cfg(not(feature = "rar"))]
     "authorization_details_types",
     "registration_access_token",
 ];
@@ -292,6 +293,8 @@ impl Members {
             default_scope: self.take("default_scope"),
             resources: self.take_resources("resources"),
             default_resources: self.take_resources("default_resources"),
+            #[cfg(feature = "rar")]
+            authorization_details_types: self.take("authorization_details_types"),
             audience: self.take_resources("audience").unwrap_or_default(),
             access_token_format: self.take("access_token_format"),
             access_token_lifetime: self.take("access_token_lifetime"),
@@ -358,6 +361,9 @@ struct Written<'a> {
     resources: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_resources: Option<Vec<&'a str>>,
+    #[cfg(feature = "rar")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details_types: &'a Option<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     audience: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -414,6 +420,8 @@ impl Serialize for Client {
             default_scope: &self.default_scope,
             resources: self.resources.as_ref().map(|list| list.iter().collect()),
             default_resources: self.default_resources.as_ref().map(|list| list.iter().collect()),
+            #[cfg(feature = "rar")]
+            authorization_details_types: &self.authorization_details_types,
             audience: self.audience.iter().collect(),
             access_token_format: self.access_token_format,
             access_token_lifetime: self.access_token_lifetime,

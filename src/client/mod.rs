@@ -180,6 +180,7 @@ impl fmt::Display for Fault {
 /// | `federated` | – | issuers whose JWTs speak for this client (feature `jwt`) |
 /// | `default_scope` | – | granted when no scope is asked for; an empty text: a token without scope |
 /// | `resources`, `default_resources` | – | what tokens may be asked for; the audience when nothing is asked |
+/// | `authorization_details_types` | 9396 §10 | the types of `authorization_details` that it may ask for; absent: none (feature `rar`) |
 /// | `audience` | – | the identifiers that this client answers to as a resource server |
 /// | `access_token_lifetime`, `access_token_format` | – | seconds; `opaque` |
 /// | `disabled`, `may_introspect` | – | booleans |
@@ -206,6 +207,10 @@ pub struct Client {
     pub resources: Option<Audience>,
     /// The audience of a token when it asks for no resource.
     pub default_resources: Option<Audience>,
+    /// The types of `authorization_details` that it may ask for; `None`: none.
+    #[cfg(feature = "rar")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "rar")))]
+    pub authorization_details_types: Option<Vec<String>>,
     /// What it is as a resource server: it may introspect tokens for these.
     pub audience: Audience,
     /// The format of its tokens.
@@ -292,6 +297,8 @@ impl Client {
             default_scope: None,
             resources: None,
             default_resources: None,
+            #[cfg(feature = "rar")]
+            authorization_details_types: None,
             audience: Audience::default(),
             access_token_format: None,
             access_token_lifetime: None,
@@ -318,7 +325,9 @@ impl Client {
 
     /// Lists what is wrong with this registration on a server of that configuration; empty when nothing is.
     ///
-    /// A `scope` or `resources` entry that the server does not offer is not wrong: it is just never granted.
+    /// A `scope` or `resources` entry that the server does not offer is not wrong: it is just never granted. A type of
+    /// `authorization_details` that the server does not know is wrong (RFC 9396 §10), but the client can be used: that type alone is
+    /// never granted.
     pub fn validate(&self, config: &Config) -> Vec<Fault> {
         let methods = config.enabled_methods();
         let mut faults = self.faults(&RegistrationRules::of(config, &methods));
@@ -341,6 +350,15 @@ impl Client {
                     "each must stand in the server's resources, and in the client's if it has a list",
                 ));
             }
+        }
+        #[cfg(feature = "rar")]
+        if !self
+            .authorization_details_types
+            .iter()
+            .flatten()
+            .all(|own| config.authorization_details_types.contains(own))
+        {
+            faults.push(Fault::new("authorization_details_types", "each must stand in the server's"));
         }
         faults
     }

@@ -1,6 +1,7 @@
 //! JWT access tokens (RFC 9068): what an opaque token's record says, signed.
 
-use super::{AuthorizationDetails, Claims, Confirmation, TokenRecord};
+use super::{Claims, Confirmation, TokenRecord};
+use crate::authorization_details::{AuthorizationDetail, AuthorizationDetails};
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::error::Reason;
@@ -60,6 +61,10 @@ impl JtiSource {
     }
 }
 
+/// Octets of a token with authorization details, at most: with `Bearer` before it, it fits into the 8 KiB of a header field
+/// that resource servers take.
+const MAX_WITH_DETAILS: usize = 8 * 1024 - "Bearer ".len();
+
 /// Signs a token, and hands back its `jti`.
 ///
 /// A JWT always has an audience; where none was chosen it is the issuer (RFC 9068 §2.2, §3).
@@ -72,6 +77,9 @@ pub(crate) fn mint(
 ) -> Result<(AccessToken, String), Reason> {
     let claims = write(issuer, expires_at, &jti, token);
     let signed = key.sign(JwtType::AccessToken, &claims).ok_or(Reason::Signature)?;
+    if token.authorization_details.is_some() && signed.len() > MAX_WITH_DETAILS {
+        return Err(Reason::AuthorizationDetailsTooLong); // no resource server would take it
+    }
     // A longer one could be neither introspected nor revoked.
     if signed.len() > MAX_TOKEN {
         return Err(Reason::InvalidGrant("as a signed token it is over 16 KiB"));
@@ -101,8 +109,10 @@ fn write(issuer: &Arc<str>, expires_at: Timestamp, jti: &str, token: &TokenRecor
     if let Some(confirmation) = &token.confirmation {
         claims.value("cnf", confirmation);
     }
-    if let Some(details) = &token.authorization_details {
-        claims.value("authorization_details", details);
+    let details = token.authorization_details.iter().flat_map(|details| details.of_audience(&token.audience));
+    let details: Vec<&AuthorizationDetail> = details.collect(); // RFC 9396 §9.1
+    if !details.is_empty() {
+        claims.value("authorization_details", &details);
     }
     for (name, value) in token.claims.iter() {
         claims.value(name, value);

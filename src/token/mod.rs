@@ -20,6 +20,7 @@ pub(crate) mod dpop;
 pub(crate) mod jwt;
 pub(crate) mod opaque;
 
+use crate::authorization_details::AuthorizationDetails;
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::resource::Audience;
@@ -135,41 +136,6 @@ impl Confirmation {
             Some(Self::Jkt(_)) => TokenType::DPoP,
             Some(Self::X5tS256(_)) | None => TokenType::Bearer,
         }
-    }
-}
-
-/// Granted authorization details: a JSON array of objects, each with a `type` (RFC 9396 §2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Map<String, Value>>")]
-pub struct AuthorizationDetails(
-    #[expect(clippy::box_collection, reason = "8 octets in a record that has none")] Box<Vec<Map<String, Value>>>,
-);
-
-/// The value is no array of objects with a text `type`, or an empty one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("authorization_details are an array of objects, each with a text member `type`")]
-#[non_exhaustive]
-pub struct InvalidAuthorizationDetails;
-
-impl AuthorizationDetails {
-    /// The details that `value` serialises to.
-    ///
-    /// # Errors
-    /// [`InvalidAuthorizationDetails`] when that is no array of objects with a text `type`, or an empty one.
-    pub fn new(value: impl Serialize) -> Result<Self, InvalidAuthorizationDetails> {
-        let value = serde_json::to_value(value).map_err(|_| InvalidAuthorizationDetails)?;
-        serde_json::from_value(value).map_err(|_| InvalidAuthorizationDetails)
-    }
-}
-
-impl TryFrom<Vec<Map<String, Value>>> for AuthorizationDetails {
-    type Error = InvalidAuthorizationDetails;
-    fn try_from(details: Vec<Map<String, Value>>) -> Result<Self, InvalidAuthorizationDetails> {
-        let typed = |object: &Map<String, Value>| object.get("type").is_some_and(Value::is_string);
-        if details.is_empty() || !details.iter().all(typed) {
-            return Err(InvalidAuthorizationDetails);
-        }
-        Ok(Self(Box::new(details)))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::refusal::Challenge;
 use super::{AccessError, AccessReason, AccessTokenValidator, PresentedToken};
+use crate::authorization_details::AuthorizationDetails;
 use crate::client::ClientId;
 use crate::clock::Timestamp;
 use crate::jose::{InvalidJwt, Member, Members};
 use crate::resource::Audience;
 use crate::scope::Scope;
-use crate::token::{AuthorizationDetails, Claims, Confirmation, Thumbprint, TokenType, decode_digest};
+use crate::token::{Claims, Confirmation, Thumbprint, TokenType, decode_digest};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -61,7 +61,7 @@ fn every_fault_of_a_file_is_named() {
         clock_skew = 61
         dpop_nonce = "yes"
         dpop_nonce_keys = ["q8-Hidden-Pw-too-short"]
-        authorization_details_types = []
+        authorization_details_types = [""]
         tls_certificate = "cert.pem"
         tls_key = "key.pem"
         client_ca = "ca.pem"
