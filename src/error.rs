@@ -9,6 +9,8 @@
 //! assert!(error.body().starts_with(br#"{"error":"invalid_request""#));
 //! ```
 
+#[cfg(feature = "mtls")]
+use crate::client::InvalidCertificate;
 use crate::client::{AuthenticationMethod, Fault};
 #[cfg(feature = "jwt")]
 use crate::jose::InvalidJwt;
@@ -190,6 +192,11 @@ pub enum Reason {
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     #[error("the client assertion is refused: {0}")]
     InvalidAssertion(#[from] InvalidJwt),
+    /// The certificate does not authenticate the client.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[error("the client certificate is refused: {0}")]
+    InvalidCertificate(#[from] InvalidCertificate),
     /// All slow verifications that may run at once are running.
     #[error("too many slow secret verifications at once")]
     VerifierBusy,
@@ -232,6 +239,16 @@ pub enum Reason {
     /// The request has a DPoP proof, which this build cannot check; a token that is not bound would be weaker than asked for.
     #[error("DPoP is not supported")]
     DpopNotSupported,
+    /// The client's tokens are bound to certificates, and its connection has none.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[error("the client's tokens are bound to a certificate, and the connection has none")]
+    NoCertificateToBind,
+    /// The client's tokens are bound to certificates, and the request has a DPoP proof: a token has one key.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[error("the client's tokens are bound to a certificate, and the request has a DPoP proof")]
+    ProofBesideCertificate,
     /// `scope` does not follow RFC 6749 §3.3, or is over the limit.
     #[error("the scope is malformed")]
     MalformedScope,
@@ -366,6 +383,17 @@ impl Reason {
             | Self::OneTimeValueExpired => (InvalidClient, InvalidClient.description().into()),
             #[cfg(feature = "jwt")]
             Self::InvalidAssertion(_) => (InvalidClient, InvalidClient.description().into()),
+            #[cfg(feature = "mtls")]
+            Self::InvalidCertificate(_) => (InvalidClient, InvalidClient.description().into()),
+            #[cfg(feature = "mtls")]
+            Self::NoCertificateToBind => (
+                InvalidRequest,
+                "The client's tokens are bound to a TLS certificate, and the connection has none.".into(),
+            ),
+            #[cfg(feature = "mtls")]
+            Self::ProofBesideCertificate => {
+                (InvalidRequest, "The client's tokens are bound to a TLS certificate, and not to a DPoP key.".into())
+            }
             Self::VerifierBusy | Self::VerifierLost | Self::ClientStore(_) | Self::TokenStore(_) | Self::Random(_) => {
                 (TemporarilyUnavailable, TemporarilyUnavailable.description().into())
             }

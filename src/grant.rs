@@ -14,23 +14,19 @@
 
 use crate::audit::Outcome;
 use crate::authorization_details::AuthorizationDetails;
-#[cfg(feature = "dpop")]
-use crate::client::Client;
 use crate::client::authentication::AuthenticatedClient;
 use crate::client::{ClientId, ClientStore, MAX_LIFETIME};
 use crate::clock::Timestamp;
 use crate::error::{ErrorCode, Reason, TokenError};
 #[cfg(feature = "jwt")]
 use crate::jose::SigningKey;
-#[cfg(feature = "dpop")]
-use crate::request::Field;
 use crate::request::TokenRequest;
 use crate::resource::Audience;
 use crate::response::TokenResponse;
 use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ServerId};
 #[cfg(feature = "dpop")]
-use crate::token::dpop;
+use crate::token::dpop::InvalidDpopProof;
 #[cfg(feature = "jwt")]
 use crate::token::jwt;
 use crate::token::{
@@ -107,7 +103,7 @@ impl Once<'_> {
     fn used(&self, key: &RecordKey) -> Reason {
         #[cfg(feature = "dpop")]
         if self.of_proof.iter().any(|record| record.key == *key) {
-            return dpop::InvalidDpopProof::Replayed.into();
+            return InvalidDpopProof::Replayed.into();
         }
         let _ = key;
         Reason::AlreadyUsed
@@ -142,10 +138,10 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// Decides what the client gets: stage two of three. Reads and writes nothing.
     ///
     /// # Errors
-    /// `unsupported_grant_type`, `invalid_dpop_proof`, `unauthorized_client`, `invalid_target`,
-    /// `invalid_authorization_details`, `invalid_scope` (400), the first that applies in this order.
+    /// `unsupported_grant_type`, `invalid_request` (nothing to bind the token to), `invalid_dpop_proof`,
+    /// `unauthorized_client`, `invalid_target`, `invalid_authorization_details`, `invalid_scope` (400), the first that applies in this order.
     ///
-    /// RFC 6749 §3.3, §5.2; RFC 8707 §2; RFC 9396 §5.
+    /// RFC 6749 §3.3, §5.2; RFC 9449 §5; RFC 8705 §3; RFC 8707 §2; RFC 9396 §5.
     pub fn authorize(&self, client: &AuthenticatedClient, request: &TokenRequest<'_>) -> Result<Grant, TokenError> {
         self.decide(client, request).map_err(|reason| self.refused(client, reason))
     }
@@ -196,12 +192,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             return Err(Reason::UnsupportedGrantType); // switched off for the whole server
         }
         let registration = client.client();
-        #[cfg(feature = "dpop")]
-        let proof = self.check_proof(registration, request, client.at)?; // RFC 9449 §5
-        #[cfg(not(feature = "dpop"))]
-        if request.has_dpop_proof() {
-            return Err(Reason::DpopNotSupported);
-        }
+        let bound = self.bind(registration, request, client.at)?; // RFC 9449 §5, RFC 8705 §3
         if !registration.may_use_grant() {
             return Err(Reason::GrantNotRegistered); // RFC 6749 §5.2 unauthorized_client
         }
@@ -211,65 +202,19 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             Err(Reason::NoDefaultScope) if authorization_details.is_some() => Scope::default(), // RFC 9396 §3.1
             selected => selected?,                                                              // RFC 6749 §3.3
         };
-        let grant = Grant {
+        Ok(Grant {
             scope,
             audience,
             lifetime: registration.access_token_lifetime.unwrap_or(self.config.access_token_lifetime),
             format: registration.access_token_format.unwrap_or(self.config.access_token_format),
-            confirmation: None,
+            confirmation: bound.confirmation,
             authorization_details,
             claims: Claims::default(),
             client_id: registration.client_id.clone(),
             server: self.id,
-            one_time: Vec::new(),
-            dpop_nonce: None,
-        };
-        #[cfg(feature = "dpop")]
-        let grant = match proof {
-            Some(proof) => self.bound(grant, proof),
-            None => grant,
-        };
-        #[cfg(feature = "jwt")]
-        if self.config.profile.is_fapi2() && grant.confirmation.is_none() {
-            return Err(Reason::UnboundToken); // FAPI 2.0 §5.3.2.1
-        }
-        Ok(grant)
-    }
-
-    /// The proof of a request, where it has one or the client needs one (RFC 9449 §5, §5.2).
-    #[cfg(feature = "dpop")]
-    fn check_proof(
-        &self,
-        registration: &Client,
-        request: &TokenRequest<'_>,
-        at: Timestamp,
-    ) -> Result<Option<dpop::Proof>, Reason> {
-        if request.dpop() == Field::Absent && !registration.dpop_bound_access_tokens {
-            return Ok(None);
-        }
-        if self.dpop.algorithms.is_empty() {
-            return Err(Reason::DpopNotSupported);
-        }
-        let asked = dpop::Request { method: "POST", urls: &self.dpop.urls, access_token: None, at };
-        let rules = dpop::Rules {
-            algorithms: &self.dpop.algorithms,
-            skew: self.config.clock_skew,
-            ahead: self.config.profile.ahead(self.config.clock_skew),
-            nonces: self.dpop.nonces.as_ref().map(|nonces| (nonces, &*self.issuer)),
-        };
-        Ok(Some(dpop::check(request.dpop(), &asked, &rules)?))
-    }
-
-    /// A grant that is bound to the key of a proof, which it uses up.
-    #[cfg(feature = "dpop")]
-    fn bound(&self, grant: Grant, proof: dpop::Proof) -> Grant {
-        let key = self.keys.proof(&proof.jkt, &proof.jti);
-        Grant {
-            confirmation: Some(Confirmation::Jkt(proof.jkt)),
-            one_time: vec![Record::new(key, proof.until.rounded_up(), RecordValue::OneTime)],
-            dpop_nonce: proof.next_nonce,
-            ..grant
-        }
+            one_time: bound.one_time,
+            dpop_nonce: bound.dpop_nonce,
+        })
     }
 
     async fn commit(&self, client: &AuthenticatedClient, grant: Grant) -> Result<Issued, Reason> {

@@ -2,7 +2,8 @@
 //!
 //! Nothing here reads a socket: the request has its whole body, the response gets its whole body. Collect at most
 //! [`MAX_BODY`](crate::MAX_BODY) + 1 octets of it: that is enough to be told 413. The peer's address is taken from a
-//! [`SocketAddr`] among the request's extensions, never from a header.
+//! [`SocketAddr`] among the request's extensions, never from a header; so is the client's certificate, from a
+//! `TlsClientCertificate` (feature `mtls`).
 //!
 //! ```
 //! use client_credentials::{AuthorizationServer, Config, Realms, http::respond, store::{MemoryClientStore, MemoryTokenStore}};
@@ -28,6 +29,8 @@ use crate::error::{Reason, TokenError};
 use crate::grant::issue_client_credentials_token;
 use crate::introspection::{IntrospectionRequest, introspect_token};
 use crate::realm::{Realms, Route};
+#[cfg(feature = "mtls")]
+use crate::request::{CertificateChain, ClientCertificate};
 use crate::request::{Field, Parts, TokenRequest};
 use crate::response::no_store;
 use crate::revocation::{RevocationRequest, revoke_token};
@@ -37,8 +40,16 @@ use crate::token::TokenStore;
 use crate::validation::{AccessError, AccessTokenValidator, PresentedToken};
 use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
+#[cfg(feature = "mtls")]
+use base64::{
+    Engine, alphabet,
+    engine::DecodePaddingMode,
+    engine::general_purpose::{GeneralPurpose, PAD},
+};
 use std::borrow::Cow;
 use std::net::SocketAddr;
+#[cfg(feature = "mtls")]
+use std::sync::Arc;
 
 impl<'a> Parts<'a> {
     /// The parts of a request of the `http` crate.
@@ -55,10 +66,94 @@ impl<'a> Parts<'a> {
             dpop: field(&const { HeaderName::from_static("dpop") }),
             accept: field(&header::ACCEPT),
             body: request.body().as_ref(),
+            #[cfg(feature = "mtls")]
+            certificate: request.extensions().get::<TlsClientCertificate>().map(TlsClientCertificate::as_part),
+            #[cfg(not(feature = "mtls"))]
             certificate: None,
             peer: request.extensions().get::<SocketAddr>().map(SocketAddr::ip),
         }
     }
+}
+
+/// The certificate of a connection, for the extensions of each of its requests: whoever ends TLS puts it there.
+///
+/// ```
+/// use client_credentials::{CertificateChain, Parts, http::TlsClientCertificate};
+///
+/// let der: &[u8] = b"what the TLS library gives"; // for rustls: `peer_certificates()`, the first of them
+/// let mut request = http::Request::post("/oauth2/access_token").body("grant_type=client_credentials&client_id=reports")?;
+/// request.extensions_mut().insert(TlsClientCertificate::new(der, CertificateChain::Verified));
+/// assert_eq!(Parts::of(&request).certificate.map(|certificate| certificate.der), Some(der));
+/// # Ok::<(), http::Error>(())
+/// ```
+///
+/// RFC 8705 §2, §3.
+#[cfg(feature = "mtls")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsClientCertificate {
+    /// The end-entity certificate, DER.
+    pub der: Arc<[u8]>,
+    /// What is known of its chain.
+    pub chain: CertificateChain,
+}
+
+#[cfg(feature = "mtls")]
+impl TlsClientCertificate {
+    /// A certificate, and what is known of its chain.
+    pub fn new(der: impl Into<Arc<[u8]>>, chain: CertificateChain) -> Self {
+        Self { der: der.into(), chain }
+    }
+
+    /// Reads the fields by which a proxy that ends TLS hands the certificate on: `Client-Cert`, and `Client-Cert-Chain`, which must
+    /// be well-formed and is not needed, for the proxy has checked the chain.
+    ///
+    /// **Anybody can write these fields.** Call this only for a request that came straight from a proxy of yours, on a network or
+    /// a connection where nobody else can speak in its place, and only if that proxy removes the fields of those names that its own
+    /// clients send. `chain` is what that proxy checks: `Verified` only if it lets no other certificates through.
+    ///
+    /// # Errors
+    /// [`InvalidClientCert`] when a field is repeated where it must not be, is no structured field, or `Client-Cert-Chain` stands alone.
+    /// Answer 400: it is not as if there were no certificate.
+    ///
+    /// RFC 9440 §2; RFC 8941 §3.1, §3.3.5.
+    pub fn forwarded(headers: &HeaderMap, chain: CertificateChain) -> Result<Option<Self>, InvalidClientCert> {
+        const CERTIFICATE: HeaderName = HeaderName::from_static("client-cert");
+        const CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+        for value in headers.get_all(CHAIN) {
+            value.as_bytes().split(|octet| *octet == b',').try_for_each(|member| byte_sequence(member).map(drop))?;
+        }
+        match field(headers, &CERTIFICATE) {
+            Field::Absent if headers.contains_key(CHAIN) => Err(InvalidClientCert),
+            Field::Absent => Ok(None),
+            Field::One(value) => Ok(Some(Self::new(byte_sequence(value)?, chain))),
+            Field::Repeated => Err(InvalidClientCert),
+        }
+    }
+
+    fn as_part(&self) -> ClientCertificate<'_> {
+        ClientCertificate::new(&self.der, self.chain)
+    }
+}
+
+/// A proxy's field for the client's certificate is malformed.
+#[cfg(feature = "mtls")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Client-Cert or Client-Cert-Chain is not what RFC 9440 says")]
+#[non_exhaustive]
+pub struct InvalidClientCert;
+
+/// One byte sequence without parameters, with spaces around it at most (RFC 8941 §3.3.5, §4.2.7).
+#[cfg(feature = "mtls")]
+fn byte_sequence(value: &[u8]) -> Result<Vec<u8>, InvalidClientCert> {
+    // Padding may be missing (RFC 8941 §4.2.7).
+    const BASE64: GeneralPurpose =
+        GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
+    let inner = value.trim_ascii().strip_prefix(b":").and_then(|rest| rest.strip_suffix(b":"));
+    let octets = inner.and_then(|base64| BASE64.decode(base64).ok());
+    octets.filter(|octets| !octets.is_empty()).ok_or(InvalidClientCert)
 }
 
 fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Field<'a> {

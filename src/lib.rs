@@ -53,6 +53,7 @@
 //! | `dpop` | `DpopNonces`: tokens bound to a DPoP key (RFC 9449) |
 //! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
 //! | `rar` | `authorization_details`: rich authorization requests (RFC 9396) |
+//! | `mtls` | `Client::tls_client_auth_subject_dn` and its like: clients that authenticate by a TLS certificate, and tokens that are bound to one (RFC 8705); turns on `jwt` |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
 #![forbid(unsafe_code)]
@@ -73,6 +74,9 @@ pub use client::{
     AuthenticationMethod, BasicEncoding, Client, ClientId, ClientSecret, ClientStore, Fault, InvalidClientId,
     InvalidVerifier, RegisteredSecret, SecretVerifier, VerifierKind,
 };
+#[cfg(feature = "mtls")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+pub use client::{DistinguishedName, InvalidCertificate, InvalidDistinguishedName};
 
 // What it may have.
 mod scope;
@@ -84,6 +88,7 @@ mod authorization_details;
 pub use authorization_details::{
     AuthorizationDetail, AuthorizationDetails, InvalidAuthorizationDetails, InvalidMembers,
 };
+mod confirmation;
 mod grant;
 #[cfg(any(feature = "jwt", feature = "rar"))]
 mod json;
@@ -125,6 +130,9 @@ pub use introspection::{IntrospectionRequest, IntrospectionResponse, introspect_
 mod revocation;
 pub use revocation::{RevocationRequest, RevocationResponse, revoke_token};
 mod metadata;
+#[cfg(feature = "mtls")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+pub use metadata::MtlsEndpointAliases;
 pub use metadata::{Metadata, metadata_path};
 
 // What the operator decides, and what they see.

@@ -62,6 +62,32 @@ pub struct Metadata {
     pub revocation_endpoint_auth_methods_supported: Vec<AuthenticationMethod>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// RFC 8705 §3.3.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// RFC 8705 §5.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
+}
+
+/// The endpoints for clients with a certificate, where those are on another host than the rest.
+///
+/// RFC 8705 §5.
+#[cfg(feature = "mtls")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names are RFC 8414's")]
+pub struct MtlsEndpointAliases {
+    pub token_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
 }
 
 impl Metadata {
@@ -89,6 +115,14 @@ impl Metadata {
             revocation_endpoint_auth_methods_supported: methods_of(&revocation_endpoint),
             revocation_endpoint_auth_signing_alg_values_supported: algorithms_of(&revocation_endpoint),
             revocation_endpoint,
+            #[cfg(feature = "mtls")]
+            tls_client_certificate_bound_access_tokens: binds_to_certificates(config, &methods),
+            #[cfg(feature = "mtls")]
+            mtls_endpoint_aliases: config.mtls_endpoints().map(|there| MtlsEndpointAliases {
+                token_endpoint: there.token_endpoint,
+                introspection_endpoint: there.introspection_endpoint,
+                revocation_endpoint: there.revocation_endpoint,
+            }),
             token_endpoint_auth_signing_alg_values_supported: algorithms,
             token_endpoint_auth_methods_supported: methods,
         }
@@ -148,6 +182,14 @@ fn assertion_algorithms(config: &Config, methods: &[AuthenticationMethod]) -> Ve
         let _ = (config, methods);
         Vec::new()
     }
+}
+
+/// Whether a certificate can reach this server, as far as its configuration tells (RFC 8705 §3.3).
+#[cfg(feature = "mtls")]
+fn binds_to_certificates(config: &Config, methods: &[AuthenticationMethod]) -> bool {
+    let by_certificate = [AuthenticationMethod::TlsClientAuth, AuthenticationMethod::SelfSignedTlsClientAuth];
+    let default = || config.mtls_base.is_some() || by_certificate.iter().any(|method| methods.contains(method));
+    config.tls_client_certificate_bound_access_tokens.unwrap_or_else(default)
 }
 
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {

@@ -59,8 +59,11 @@ impl Profile {
             return;
         }
         let mut fault = |key: &str, problem: String| faults.push(Fault::new(key, problem));
-        if cfg!(not(feature = "dpop")) {
-            fault("profile", "fapi2 needs tokens that are bound, and dpop is not in this build".to_owned());
+        if cfg!(not(any(feature = "dpop", feature = "mtls"))) {
+            fault(
+                "profile",
+                "fapi2 needs tokens that are bound, and neither dpop nor mtls is in this build".to_owned(),
+            );
         }
         for method in config.token_endpoint_auth_methods.iter().flatten().filter(|method| !self.takes_method(method)) {
             fault("token_endpoint_auth_methods", format!("{method} is not a method of fapi2"));

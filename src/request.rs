@@ -53,7 +53,8 @@ pub struct Parts<'a> {
     pub accept: Field<'a>,
     /// The whole body. To refuse a larger one it is enough to give [`MAX_BODY`] + 1 octets of it.
     pub body: &'a [u8],
-    /// The certificate that the client showed in the TLS handshake; never one from a header of the request itself.
+    /// The certificate that the client showed in the TLS handshake, by which it authenticates where the request has no other
+    /// mechanism, and to which its tokens can be bound (feature `mtls`). Never one from a header of the request itself.
     pub certificate: Option<ClientCertificate<'a>>,
     /// Where the request came from, for events.
     pub peer: Option<IpAddr>,
@@ -146,6 +147,8 @@ pub struct TokenRequest<'a> {
     resource: Vec<Cow<'a, str>>,
     authorization_details: Option<Cow<'a, str>>,
     dpop: Field<'a>,
+    #[cfg(feature = "mtls")]
+    certificate: Option<ClientCertificate<'a>>,
 }
 
 impl<'a> TokenRequest<'a> {
@@ -189,7 +192,15 @@ impl<'a> TokenRequest<'a> {
         }
         let body = BodyCredentials { client_id, client_secret, assertion, assertion_type };
         let credentials = Credentials::collect(Endpoint::Token, &parts, body)?;
-        Ok(Self { credentials, scope, resource, authorization_details, dpop: parts.dpop })
+        Ok(Self {
+            credentials,
+            scope,
+            resource,
+            authorization_details,
+            dpop: parts.dpop,
+            #[cfg(feature = "mtls")]
+            certificate: parts.certificate,
+        })
     }
 
     /// What the client shows to prove who it is.
@@ -212,7 +223,13 @@ impl<'a> TokenRequest<'a> {
         self.authorization_details.as_deref()
     }
 
-    #[cfg(not(feature = "dpop"))]
+    /// The certificate of the connection, whatever the client authenticated by.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn certificate(&self) -> Option<ClientCertificate<'a>> {
+        self.certificate
+    }
+
+    #[cfg(any(feature = "mtls", not(feature = "dpop")))]
     pub(crate) fn has_dpop_proof(&self) -> bool {
         self.dpop != Field::Absent
     }
@@ -339,7 +356,11 @@ pub(crate) enum Mechanism<'a> {
     /// A client assertion, which this build cannot check.
     #[cfg(not(feature = "jwt"))]
     Assertion,
-    /// A certificate, which this build cannot check; it counts only where there is no other mechanism.
+    /// A certificate; it counts only where there is no other mechanism.
+    #[cfg(feature = "mtls")]
+    Certificate(ClientCertificate<'a>),
+    /// A certificate, which this build cannot check.
+    #[cfg(not(feature = "mtls"))]
     Certificate,
 }
 
@@ -387,8 +408,13 @@ impl<'a> Credentials<'a> {
                     return Err(Reason::IncompleteCredentials { present, absent });
                 }
             },
-            (None, None, false) if parts.certificate.is_some() => Mechanism::Certificate,
-            (None, None, false) => Mechanism::None,
+            (None, None, false) => match parts.certificate {
+                None => Mechanism::None,
+                #[cfg(feature = "mtls")]
+                Some(certificate) => Mechanism::Certificate(certificate),
+                #[cfg(not(feature = "mtls"))]
+                Some(_) => Mechanism::Certificate,
+            },
             _ => return Err(Reason::SeveralMechanisms),
         };
         Ok(Self { endpoint, peer: parts.peer, client_id, mechanism })
@@ -412,6 +438,9 @@ impl<'a> Credentials<'a> {
             Mechanism::Assertion(assertion) => !assertion.as_ref().is_ok_and(|assertion| assertion.is_mac()),
             #[cfg(not(feature = "jwt"))]
             Mechanism::Assertion => true,
+            #[cfg(feature = "mtls")]
+            Mechanism::Certificate(_) => true,
+            #[cfg(not(feature = "mtls"))]
             Mechanism::Certificate => true,
             Mechanism::None | Mechanism::Basic(_) | Mechanism::Post { .. } | Mechanism::UnsupportedScheme => false,
         }
@@ -429,6 +458,9 @@ impl fmt::Debug for Credentials<'_> {
             Mechanism::Assertion(_) => "client_assertion",
             #[cfg(not(feature = "jwt"))]
             Mechanism::Assertion => "client_assertion",
+            #[cfg(feature = "mtls")]
+            Mechanism::Certificate(_) => "certificate",
+            #[cfg(not(feature = "mtls"))]
             Mechanism::Certificate => "certificate",
         };
         write!(f, "Credentials({mechanism})")

@@ -25,6 +25,8 @@ use crate::error::Reason;
 use crate::error::TokenError;
 #[cfg(feature = "jwt")]
 use crate::jose::{self, JwksCache, JwsAlgorithm, SigningAlgorithm, SigningKeys};
+#[cfg(feature = "mtls")]
+use crate::metadata;
 #[cfg(feature = "jwt")]
 use crate::profile::Profile;
 use crate::random::{RandomSource, SystemRandom};
@@ -144,6 +146,18 @@ pub struct Config {
     /// Where the endpoints are, for the metadata. Default: PingAM's paths below the issuer.
     #[serde(default)]
     pub endpoints: Option<Endpoints>,
+    /// Where the same endpoints are for clients with a certificate, if that is elsewhere: an `https` URL that stands in the place of
+    /// scheme and host, such as `https://mtls.example.com` (RFC 8705 §5). Default: there is no such place.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[serde(default)]
+    pub mtls_base: Option<String>,
+    /// Whether the metadata says that tokens can be bound to certificates (RFC 8705 §3.3); whose tokens are, the registrations
+    /// say. Default: where a method of TLS is enabled, or `mtls_base` is set.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    #[serde(default)]
+    pub tls_client_certificate_bound_access_tokens: Option<bool>,
 }
 
 /// The public URLs of a server's endpoints, by their names in RFC 8414 §2; `None`: not served.
@@ -220,6 +234,10 @@ impl Config {
             #[cfg(feature = "dpop")]
             dpop_signing_algs: None,
             endpoints: None,
+            #[cfg(feature = "mtls")]
+            mtls_base: None,
+            #[cfg(feature = "mtls")]
+            tls_client_certificate_bound_access_tokens: None,
         }
     }
 
@@ -279,6 +297,29 @@ impl Config {
     pub(crate) fn endpoints(&self) -> Endpoints {
         let below_issuer = || Endpoints::below(&format!("{}/oauth2", self.issuer.trim_end_matches('/')));
         self.endpoints.clone().unwrap_or_else(below_issuer)
+    }
+
+    /// Where the endpoints are for clients with a certificate, if that is elsewhere (RFC 8705 §5).
+    #[cfg(feature = "mtls")]
+    pub(crate) fn mtls_endpoints(&self) -> Option<Endpoints> {
+        let base = self.mtls_base.as_ref()?.trim_end_matches('/');
+        let there = |url: String| format!("{base}{}", metadata::issuer_path(&url));
+        let Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint, jwks_uri: _ } = self.endpoints();
+        Some(Endpoints {
+            introspection_endpoint: introspection_endpoint.map(there),
+            revocation_endpoint: revocation_endpoint.map(there),
+            ..Endpoints::new(there(token_endpoint))
+        })
+    }
+
+    /// Whether a URL is that of an endpoint where clients authenticate.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn has_endpoint(&self, url: &str) -> bool {
+        #[cfg(feature = "mtls")]
+        if self.mtls_endpoints().is_some_and(|endpoints| endpoints.has(url)) {
+            return true;
+        }
+        self.endpoints().has(url)
     }
 
     /// Lists what is wrong; empty when a server can be made of it.
@@ -361,6 +402,10 @@ impl Config {
         #[cfg(feature = "jwt")]
         self.profile.faults_of_server(self, &mut faults);
         let mut fault = |key: &str, problem: &str| faults.push(Fault::new(key, problem));
+        #[cfg(feature = "mtls")]
+        if !self.mtls_base.as_ref().is_none_or(|base| is_issuer(base) && base.starts_with("https://")) {
+            fault("mtls_base", "must be an https URL without user, query and fragment");
+        }
         if let Some(Endpoints { token_endpoint, introspection_endpoint, revocation_endpoint, jwks_uri }) =
             &self.endpoints
         {
@@ -387,9 +432,8 @@ impl Endpoints {
         }
     }
 
-    /// Whether a URL is that of an endpoint where clients authenticate.
     #[cfg(feature = "jwt")]
-    pub(crate) fn has(&self, url: &str) -> bool {
+    fn has(&self, url: &str) -> bool {
         let optional = [&self.introspection_endpoint, &self.revocation_endpoint];
         self.token_endpoint == url || optional.into_iter().flatten().any(|own| own == url)
     }
@@ -502,7 +546,12 @@ pub(crate) struct Dpop {
 #[cfg(feature = "dpop")]
 impl Dpop {
     fn new(config: &Config) -> Self {
-        let urls = config.endpoints().of_token_endpoint();
+        let endpoints = config.endpoints();
+        #[cfg(feature = "mtls")]
+        let endpoints = [endpoints].into_iter().chain(config.mtls_endpoints());
+        #[cfg(not(feature = "mtls"))]
+        let endpoints = [endpoints].into_iter();
+        let urls: Vec<String> = endpoints.flat_map(|endpoints| endpoints.of_token_endpoint()).collect();
         Self {
             urls: urls.iter().filter_map(|url| uri::normalized(url)).collect(),
             algorithms: config.dpop_algorithms(),

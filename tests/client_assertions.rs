@@ -721,7 +721,8 @@ fn each_realm_has_an_audience_and_a_memory_of_its_own() {
 #[test]
 // req: AS-009, AS-010, AS-011
 fn the_legacy_audience_is_an_endpoint_of_the_realm_and_nothing_near_it() {
-    let alpha = config(json!({})).for_realm("/alpha");
+    let settings = if cfg!(feature = "mtls") { json!({ "mtls_base": "https://mtls.example.com" }) } else { json!({}) };
+    let alpha = config(settings).for_realm("/alpha");
     let clients = [own(), registered("l", json!({ "assertion_audience": "legacy" }))];
     let server = server(alpha.clone(), clients);
     let below = "https://as.example.com/oauth2/realms/root/realms/alpha";
@@ -731,6 +732,7 @@ fn the_legacy_audience_is_an_endpoint_of_the_realm_and_nothing_near_it() {
         (format!("{below}/introspect"), true),
         (format!("{below}/token/revoke"), true),
         (format!("{below}/connect/jwk_uri"), false),
+        (below.replace("//as.", "//mtls.") + "/access_token", cfg!(feature = "mtls")), // RFC 8705 §5
         (format!("{below}/access_token/"), false),
         (format!("{below}/Access_token"), false),
         (format!("{}/", alpha.issuer), false),
@@ -744,6 +746,22 @@ fn the_legacy_audience_is_an_endpoint_of_the_realm_and_nothing_near_it() {
         };
         assert_eq!((by("l"), by("c")), (legacy, audience == alpha.issuer), "{audience}");
     }
+}
+
+#[cfg(feature = "mtls")]
+#[test]
+// req: MT-013, MT-014
+fn an_assertion_over_mutual_tls_buys_a_bound_token() {
+    use client_credentials::{CertificateChain::Unverified, Thumbprint};
+    let server = serving([registered("c", json!({ "tls_client_certificate_bound_access_tokens": true }))]);
+    let (certificate, once) = (b"whatever the handshake has proved".as_slice(), assertion("1"));
+    assert_eq!(token(&server, &asking(&once)).outcome(), (400, "invalid_request".into()), "no certificate");
+    let granted = token(&server, &asking(&once).over(certificate, Unverified));
+    assert_eq!(granted.status, 200, "a refused request spends nothing: {granted:?}");
+    let about = format!("token={}", granted.text("access_token"));
+    let told = introspect(&server, &with(&assertion("2"), &about)).json();
+    assert_eq!(told["cnf"], json!({ "x5t#S256": Thumbprint::of_certificate(certificate) }));
+    assert_eq!(token(&server, &asking(&once).over(certificate, Unverified)).outcome(), (401, "invalid_client".into()));
 }
 
 // Time.

@@ -915,6 +915,7 @@ fn a_registration_says_what_is_wrong_with_it() {
         (json!({ "token_endpoint_auth_method": 7 }), vec!["token_endpoint_auth_method"]),
         (json!({ "client_secret": null }), vec!["client_secret"]),
         (json!({ "client_secret": null, "client_secrets": [] }), vec!["client_secret"]),
+        #[cfg(not(feature = "mtls"))]
         (json!({ "token_endpoint_auth_method": "tls_client_auth" }), vec!["token_endpoint_auth_method"; 2]),
         #[cfg(feature = "jwt")]
         (json!({ "token_endpoint_auth_method": "private_key_jwt" }), vec!["jwks"]),
@@ -959,7 +960,9 @@ fn a_setting_that_this_build_cannot_honour_is_a_fault_and_no_weaker_client() {
     for (key, value) in [
         #[cfg(not(feature = "dpop"))]
         ("dpop_bound_access_tokens", json!(true)),
+        #[cfg(not(feature = "mtls"))]
         ("tls_client_certificate_bound_access_tokens", json!(true)),
+        // With the feature: of no method of the client's.
         ("tls_client_auth_subject_dn", json!("CN=c")),
         ("tls_client_auth_san_dns", json!("c.example.com")),
         ("tls_client_auth_san_uri", json!("spiffe://example.com/c")),

@@ -69,6 +69,10 @@ fn a_configuration_is_written_as_it_is_read() {
     if cfg!(feature = "dpop") {
         everything["dpop_signing_algs"] = json!(["ES256"]);
     }
+    if cfg!(feature = "mtls") {
+        everything["mtls_base"] = json!("https://mtls.example.com");
+        everything["tls_client_certificate_bound_access_tokens"] = json!(true);
+    }
     let config: Config = serde_json::from_value(everything.clone()).unwrap();
     assert_eq!(config.validate(), []);
     assert_eq!(serde_json::to_value(&config).unwrap(), everything);
@@ -130,7 +134,7 @@ fn every_fault_is_told_at_once_with_its_key() {
     let config: Config = serde_json::from_value(json!({
         "issuer": "http://as.example.com", "scopes": ["a b"], "default_scopes": [""], "resources": ["api"],
         "default_resources": ["https://x.example.com/#f"], "grant_types": ["password"], "access_token_format": "jwt",
-        "access_token_lifetime": 0, "access_token_prefix": "a b", "token_endpoint_auth_methods": ["none", "tls_client_auth"],
+        "access_token_lifetime": 0, "access_token_prefix": "a b", "token_endpoint_auth_methods": ["none", "carrier_pigeon"],
         "endpoints": { "token_endpoint": "/oauth2/access_token" },
     }))
     .unwrap();
@@ -145,7 +149,7 @@ fn every_fault_is_told_at_once_with_its_key() {
     for fault in &error.faults {
         assert!(!fault.problem.is_empty() && told.contains(&format!("{}: {}", fault.key, fault.problem)), "{told}");
     }
-    assert!(told.contains("tls_client_auth") && told.contains("none is not a method"), "each method by name: {told}");
+    assert!(told.contains("carrier_pigeon") && told.contains("none is not a method"), "each method by name: {told}");
 }
 
 #[test]

@@ -113,6 +113,39 @@ fn a_proof_binds_the_token_and_nothing_falls_back_to_bearer() {
     }
 }
 
+#[cfg(feature = "mtls")]
+#[test]
+// req: DP-031
+fn beside_a_certificate_the_proof_binds_unless_the_client_is_registered_for_certificates() {
+    use client_credentials::CertificateChain::Unverified;
+    let prover = Prover::new();
+    let certified = |proof: &str| Sent::form(FORM).header("DPoP", proof).over(&b"of the handshake"[..], Unverified);
+    let free = serving(json!({}));
+    let issued = token(&free, &certified(&prover.proof()));
+    assert_eq!((issued.status, issued.text("token_type")), (200, "DPoP".into()));
+    let about = format!("token={}&client_id=c&client_secret=a+secret", issued.text("access_token"));
+    assert_eq!(introspect(&free, &Sent::form(about)).json()["cnf"], json!({ "jkt": prover.jkt() }), "one key");
+    let certificates = json!({ "tls_client_certificate_bound_access_tokens": true });
+    refused(&token(&serving(certificates), &certified(&prover.proof())), "invalid_request");
+    let both =
+        registered(json!({ "tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true }));
+    let faults: Vec<String> = both.validate(&config(json!({}))).into_iter().map(|fault| fault.key).collect();
+    assert_eq!(faults, ["dpop_bound_access_tokens"]);
+}
+
+#[cfg(feature = "mtls")]
+#[test]
+// req: DP-011
+fn the_url_may_be_the_alias_for_mutual_tls() {
+    let prover = Prover::new();
+    let base = "https://mtls.example.com:8443";
+    let server = server(config(json!({ "mtls_base": base })), [registered(json!({}))]);
+    let at = |host: &str| ask(&server, &prover.prove(&format!("{host}/oauth2/access_token"), json!({})));
+    assert_eq!(at(base).text("token_type"), "DPoP");
+    assert_eq!(at("https://as.example.com").text("token_type"), "DPoP");
+    refused(&at("https://mtls.example.com"), "invalid_dpop_proof");
+}
+
 #[test]
 // req: DP-011, DP-042, DP-043
 fn the_url_is_that_of_this_realms_endpoint_by_each_of_its_names() {

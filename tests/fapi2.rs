@@ -90,6 +90,24 @@ fn every_token_is_bound() {
     assert_eq!(ask(&server, &unsigned, Some(&prover.proof("2", json!({})))).status, 401);
 }
 
+#[cfg(feature = "mtls")]
+#[test]
+// req: FA-001
+fn a_certificate_binds_as_well() {
+    let key = Key::new();
+    let own = json!({ "tls_client_certificate_bound_access_tokens": true });
+    let server = server(fapi2(json!({})), [registered(&key, own)]);
+    let form = format!(
+        "grant_type=client_credentials&client_assertion={}\
+         &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        key.assertion("1", json!({}))
+    );
+    assert_eq!(token(&server, &Sent::form(&*form)).outcome(), (400, "invalid_request".into()), "nothing to bind to");
+    let certified = Sent::form(&*form).over(&b"of the handshake"[..], client_credentials::CertificateChain::Unverified);
+    assert_eq!(token(&server, &certified).text("token_type"), "Bearer");
+    assert_eq!(server.tokens().len(), 2, "the assertion and the token");
+}
+
 #[test]
 // req: FA-008, FA-009
 fn a_clock_may_be_ten_seconds_ahead_and_not_sixty() {

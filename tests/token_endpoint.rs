@@ -1143,7 +1143,8 @@ proptest! {
         let server = seed_server();
         let mut body = known.join("&").into_bytes();
         body.extend(noise);
-        let mut sent = Sent { method, query, path: "/".into(), headers: Vec::new(), body }.header("Content-Type", media_type);
+        let mut sent = Sent { method, query, path: "/".into(), headers: Vec::new(), body, certificate: None }
+            .header("Content-Type", media_type);
         if let Some(authorization) = authorization {
             sent = sent.header("Authorization", authorization);
         }

@@ -38,3 +38,6 @@ mod registration;
 #[cfg(feature = "jwt")]
 #[path = "token_server/signed.rs"]
 mod signed;
+#[cfg(feature = "mtls")]
+#[path = "token_server/tls.rs"]
+mod tls;

@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features of the catalogue that are in the crate.
-const BUILT: [&str; 13] = [
+const BUILT: [&str; 14] = [
     "core",
     "dpop",
     "fapi2",
     "http",
     "jwt",
     "assertion",
+    "mtls",
     "introspection",
     "revocation",
     "metadata",

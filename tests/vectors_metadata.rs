@@ -49,7 +49,7 @@ fn document(server: Server) -> Answer {
 }
 
 #[test]
-// req: MD-008, MD-023, MD-001, MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015
+// req: MT-018, MT-019, MD-008, MD-023, MD-001, MD-002, MD-005, MD-006, MD-007, MD-010, MD-011, MD-012, MD-013, MD-015
 fn documents() {
     let mut waiting = Vec::new();
     for case in cases("document") {
@@ -58,6 +58,7 @@ fn documents() {
             (feature == "jwt" && cfg!(feature = "jwt"))
                 || (feature == "dpop" && cfg!(feature = "dpop"))
                 || (feature == "rar" && cfg!(feature = "rar"))
+                || (feature == "mtls" && cfg!(feature = "mtls"))
         };
         if !input["features"].as_array().unwrap().iter().all(built) {
             waiting.push(name.as_str().unwrap().to_owned());
@@ -73,6 +74,7 @@ fn documents() {
             "dpop_signing_algs",
             #[cfg(feature = "rar")]
             "authorization_details_types",
+            "mtls_base",
         ];
         let given = keys.into_iter().filter(|key| !input[key].is_null());
         let mut settings = given.map(|key| (key.to_owned(), input[key].clone())).collect::<Value>();
@@ -106,10 +108,9 @@ fn documents() {
         }
     }
     let signed = ["jwt", "assertions-private_key_jwt", "assertions-client_secret_jwt"];
-    let later = ["mtls", "mtls-aliases"];
     let mut features = if cfg!(feature = "jwt") { Vec::new() } else { signed.to_vec() };
     features.extend((!cfg!(feature = "dpop")).then_some("dpop"));
-    features.extend(later);
+    features.extend(["mtls", "mtls-aliases"].into_iter().filter(|_| !cfg!(feature = "mtls")));
     features.extend((!cfg!(feature = "rar")).then_some("rar"));
     assert_eq!(waiting, features, "cases that wait for a feature");
 }

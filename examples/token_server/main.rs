@@ -10,6 +10,8 @@
 
 mod limiter;
 mod settings;
+#[cfg(feature = "mtls")]
+mod tls;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -56,6 +58,9 @@ struct App {
     limiter: Arc<Limiter>,
     /// The path of the issuer: the endpoints are served below it, and without it as well.
     mount: String,
+    /// Whose word on a client's certificate is taken (RFC 9440).
+    #[cfg(feature = "mtls")]
+    proxies: Vec<std::net::IpAddr>,
 }
 
 fn main() -> ExitCode {
@@ -73,7 +78,7 @@ fn main() -> ExitCode {
     let folder = arguments.config.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("")).to_owned();
     let settings = Settings::read(&text, folder);
     // Judged before anything is bound: port 0 stands for a port that is not known yet.
-    match settings.build(&format!("http://{}", settings.listen()), |_| ()) {
+    match settings.build(&format!("{}://{}", settings.scheme(), settings.listen()), |_| ()) {
         Err(faults) => {
             for fault in faults {
                 log(&format!("error: {fault}"));
@@ -110,7 +115,7 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error
     let listener = std::net::TcpListener::bind(settings.listen())?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let origin = format!("http://{address}");
+    let origin = format!("{}://{address}", settings.scheme());
 
     let limiter: Arc<OnceLock<Arc<Limiter>>> = Arc::default();
     let counting = Arc::clone(&limiter);
@@ -120,10 +125,17 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error
         }
         log(&event.to_string());
     };
-    let Built { servers, limits, .. } = settings.build(&origin, observer).map_err(|faults| faults.join("; "))?;
+    let built = settings.build(&origin, observer).map_err(|faults| faults.join("; "))?;
+    let Built { servers, limits, .. } = built;
     let limiter = Arc::clone(limiter.get_or_init(|| Arc::new(Limiter::new(limits))));
     let mount = servers.iter().find(|(path, _)| *path == "/").map(|(_, server)| mount_of(&server.config().issuer));
-    let app = Arc::new(App { servers, limiter, mount: mount.unwrap_or_default() });
+    let app = Arc::new(App {
+        servers,
+        limiter,
+        mount: mount.unwrap_or_default(),
+        #[cfg(feature = "mtls")]
+        proxies: built.proxies,
+    });
 
     let handle = axum_server::Handle::new();
     // HTTP/1.1 alone: the limits below are its limits.
@@ -150,7 +162,17 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error
         ));
     }
     let router = Router::new().fallback(handle_request).with_state(app);
-    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    #[cfg(feature = "mtls")]
+    if let Some(tls) = built.tls {
+        let server = server.accept_error_handler(|peer: Option<&SocketAddr>, error| {
+            let peer = peer.map_or_else(String::new, |peer| format!("peer={} ", peer.ip()));
+            log(&format!("{peer}outcome=refused reason=\"no connection: {error}\""));
+        });
+        server.acceptor(tls).serve(service).await?;
+        return Ok(());
+    }
+    server.serve(service).await?;
     Ok(())
 }
 
@@ -160,7 +182,7 @@ async fn handle_request(
     request: Request<Body>,
 ) -> Response<Body> {
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut response = match read(request, peer).await {
+    let mut response = match read(&app, request, peer).await {
         Ok(request) => answer(&app, request, peer).await,
         Err((status, description)) => {
             log(&format!("peer={} outcome=refused status={} reason=\"{description}\"", peer.ip(), status.as_u16()));
@@ -195,11 +217,18 @@ fn fault_of_head(head: &Parts) -> Option<(StatusCode, &'static str)> {
 }
 
 /// Reads a whole request within the limits of the example: head, framing, then at most [`MAX_BODY`] + 1 octets of body.
-async fn read(request: Request<Body>, peer: SocketAddr) -> Result<Request<Vec<u8>>, (StatusCode, &'static str)> {
+#[cfg_attr(not(feature = "mtls"), expect(unused_variables, reason = "certificates alone need it"))]
+async fn read(
+    app: &App,
+    request: Request<Body>,
+    peer: SocketAddr,
+) -> Result<Request<Vec<u8>>, (StatusCode, &'static str)> {
     let (mut head, mut body) = request.into_parts();
     if let Some(fault) = fault_of_head(&head) {
         return Err(fault);
     }
+    #[cfg(feature = "mtls")]
+    certify(&mut head, app.proxies.contains(&peer.ip().to_canonical()))?;
     let mut octets = Vec::new();
     let mut drained = 0_usize;
     if head.headers.contains_key(header::EXPECT) && body.size_hint().lower() > MAX_BODY as u64 {
@@ -225,6 +254,23 @@ async fn read(request: Request<Body>, peer: SocketAddr) -> Result<Request<Vec<u8
         .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "The request body came too slowly."))??;
     head.extensions.insert(peer);
     Ok(Request::from_parts(head, octets))
+}
+
+/// Settles which client certificate the request has: that of the connection, or for a trusted proxy the one that it hands on
+/// and no other (RFC 9440 §2). Nobody else's word on it counts.
+#[cfg(feature = "mtls")]
+fn certify(head: &mut Parts, is_proxy: bool) -> Result<(), (StatusCode, &'static str)> {
+    use client_credentials::{CertificateChain, http::TlsClientCertificate};
+    let of_connection = head.extensions.remove::<tls::OfConnection>().flatten();
+    let certificate = match is_proxy {
+        false => of_connection,
+        true => TlsClientCertificate::forwarded(&head.headers, CertificateChain::Verified)
+            .map_err(|_| (StatusCode::BAD_REQUEST, "The proxy's Client-Cert header is malformed."))?,
+    };
+    if let Some(certificate) = certificate {
+        head.extensions.insert(certificate);
+    }
+    Ok(())
 }
 
 async fn answer(app: &App, mut request: Request<Vec<u8>>, peer: SocketAddr) -> Response<Body> {

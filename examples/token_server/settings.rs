@@ -1,16 +1,22 @@
 //! The configuration file: TOML in, servers by realm out, every fault named with its key.
 
 use crate::limiter::Limits;
+#[cfg(feature = "mtls")]
+use crate::tls::{self, Tls};
 #[cfg(feature = "jwks-uri")]
 use client_credentials::JwksCache;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
 #[cfg(feature = "jwt")]
 use client_credentials::{AccessTokenFormat, SigningAlgorithm, SigningKey, SigningKeys};
+#[cfg(feature = "mtls")]
+use client_credentials::{AuthenticationMethod, Metadata};
 use client_credentials::{AuthorizationServer, Client, Config, Event, Realms, VerifierKind, check_realm_path};
 #[cfg(feature = "dpop")]
 use client_credentials::{DpopNonces, SystemRandom};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+#[cfg(feature = "mtls")]
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Servers whose stores were chosen at run time.
@@ -83,11 +89,33 @@ const LATER: &[&str] = &[
     "dpop_signing_algs",
     #[cfg(not(feature = "rar"))]
     "authorization_details_types",
+    #[cfg(not(feature = "mtls"))]
     "tls_certificate",
+    #[cfg(not(feature = "mtls"))]
     "tls_key",
+    #[cfg(not(feature = "mtls"))]
     "client_ca",
+    #[cfg(not(feature = "mtls"))]
     "trusted_proxies",
 ];
+
+/// Keys that no realm has of its own.
+const ONLY_AT_THE_TOP: &[&str] = &[
+    "listen",
+    "issuer",
+    "store",
+    #[cfg(feature = "mtls")]
+    "tls_certificate",
+    #[cfg(feature = "mtls")]
+    "tls_key",
+    #[cfg(feature = "mtls")]
+    "client_ca",
+    #[cfg(feature = "mtls")]
+    "trusted_proxies",
+];
+
+#[cfg(feature = "mtls")]
+const NO_CERTIFICATES: &str = "no certificate can get here: needs client_ca or trusted_proxies";
 
 /// A file that has been read, and not judged yet.
 pub(crate) struct Settings {
@@ -105,6 +133,10 @@ pub(crate) struct Built {
     /// By issuer.
     pub(crate) limits: BTreeMap<String, Limits>,
     pub(crate) warnings: Vec<String>,
+    #[cfg(feature = "mtls")]
+    pub(crate) tls: Option<Tls>,
+    #[cfg(feature = "mtls")]
+    pub(crate) proxies: Vec<IpAddr>,
 }
 
 /// Where what is wrong, and what is probably not meant, is written down.
@@ -155,6 +187,11 @@ impl Settings {
         self.root.get("listen").and_then(Value::as_str).unwrap_or("127.0.0.1:8080")
     }
 
+    /// `https` where TLS ends here.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if cfg!(feature = "mtls") && self.root.contains_key("tls_certificate") { "https" } else { "http" }
+    }
+
     /// Makes the servers, or lists all that is wrong. `origin` is the issuer where none is configured.
     pub(crate) fn build(
         &self,
@@ -183,12 +220,24 @@ impl Settings {
                 AnyTokenStore::new(MemoryTokenStore::default())
             }
         };
+        #[cfg(feature = "mtls")]
+        let mut has_self_signed = false;
         let mut server = |path: Option<&str>, own: &Map<String, Value>, faults: &mut Vec<String>| {
             let prefix = path.map(|path| format!("realms.{path:?}.")).unwrap_or_default();
             let config = self.config(path, own, origin, &prefix, faults);
             let clients = read_clients(own.get("clients"), &prefix, faults);
             let is_set = [own, &self.root].iter().any(|table| table.contains_key("unknown_client_work"));
             let config = if is_set { config } else { with_unknown_client_work(config, &clients) };
+            #[cfg(feature = "mtls")]
+            {
+                let method = AuthenticationMethod::SelfSignedTlsClientAuth;
+                has_self_signed |= clients.iter().any(|client| client.token_endpoint_auth_method.contains(&method));
+                let bound = clients.iter().filter(|client| client.tls_client_certificate_bound_access_tokens);
+                faults.extend(bound.filter(|_| !self.has_certificates()).map(|client| {
+                    let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
+                    format!("{name}.tls_client_certificate_bound_access_tokens: {NO_CERTIFICATES}")
+                }));
+            }
             for client in &clients {
                 let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
                 faults.extend(client.validate(&config).iter().map(|fault| format!("{name}.{fault}")));
@@ -257,10 +306,20 @@ impl Settings {
                 }
             });
         }
+        #[cfg(feature = "mtls")]
+        let (tls, proxies) = (self.tls(has_self_signed, &mut faults), self.proxies(&mut faults));
         let mut seen = std::collections::BTreeSet::new();
         faults.retain(|fault| seen.insert(fault.clone()));
         match servers {
-            Some(servers) if faults.is_empty() => Ok(Built { servers, limits, warnings }),
+            Some(servers) if faults.is_empty() => Ok(Built {
+                servers,
+                limits,
+                warnings,
+                #[cfg(feature = "mtls")]
+                tls,
+                #[cfg(feature = "mtls")]
+                proxies,
+            }),
             _ => Err(faults),
         }
     }
@@ -367,10 +426,9 @@ impl Settings {
                 members.insert(key.clone(), value.clone());
             }
         }
-        let only_at_the_top = ["listen", "issuer", "store"];
         for (key, value) in own {
             let known = OTHER.contains(&key.as_str());
-            if path.is_some() && only_at_the_top.contains(&key.as_str()) {
+            if path.is_some() && ONLY_AT_THE_TOP.contains(&key.as_str()) {
                 faults.push(format!("{prefix}{key}: stands at the top only"));
             } else if CONFIG.contains(&key.as_str()) {
                 match is_config(key, value) {
@@ -379,12 +437,104 @@ impl Settings {
                 }
             } else if LATER.contains(&key.as_str()) {
                 faults.push(format!("{prefix}{key}: needs a feature that this build lacks"));
-            } else if !known && !only_at_the_top.contains(&key.as_str()) {
+            } else if !known && !ONLY_AT_THE_TOP.contains(&key.as_str()) {
                 faults.push(format!("{prefix}{}: is not a known key", key.escape_debug()));
             }
         }
         let config: Config = serde_json::from_value(Value::Object(members)).unwrap_or_else(|_| Config::new(origin));
+        #[cfg(feature = "mtls")]
+        let config = self.with_certificates(config, own.contains_key("token_endpoint_auth_methods"), prefix, faults);
         path.map_or_else(|| config.clone(), |path| config.for_realm(path))
+    }
+}
+
+/// Certificates and TLS.
+#[cfg(feature = "mtls")]
+impl Settings {
+    /// Whether a client's certificate can get here at all.
+    fn has_certificates(&self) -> bool {
+        let proxies = self.root.get("trusted_proxies").and_then(Value::as_array);
+        self.root.contains_key("client_ca") || proxies.is_some_and(|proxies| !proxies.is_empty())
+    }
+
+    /// Offers the methods of TLS only where a certificate can get here.
+    fn with_certificates(&self, config: Config, is_own: bool, prefix: &str, faults: &mut Vec<String>) -> Config {
+        let is_tls = |method: &AuthenticationMethod| {
+            [AuthenticationMethod::TlsClientAuth, AuthenticationMethod::SelfSignedTlsClientAuth].contains(method)
+        };
+        let has_certificates = self.has_certificates();
+        let mut config = config;
+        config.tls_client_certificate_bound_access_tokens = Some(has_certificates);
+        if !has_certificates {
+            let mut methods = Metadata::of(&config).token_endpoint_auth_methods_supported;
+            let chosen = config.token_endpoint_auth_methods.is_some();
+            if is_own && chosen && methods.iter().any(is_tls) {
+                faults.push(format!("{prefix}token_endpoint_auth_methods: {NO_CERTIFICATES}"));
+            }
+            methods.retain(|method| !is_tls(method));
+            config.token_endpoint_auth_methods =
+                if chosen { config.token_endpoint_auth_methods } else { Some(methods) };
+        }
+        config
+    }
+
+    /// TLS, where it ends here.
+    fn tls(&self, admits_unverified: bool, faults: &mut Vec<String>) -> Option<Tls> {
+        let has = |key: &str| self.root.contains_key(key);
+        for (key, other) in
+            [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate"), ("client_ca", "tls_certificate")]
+        {
+            if has(key) && !has(other) {
+                faults.push(format!("{key}: needs {other} beside it"));
+            }
+        }
+        let chain = self.pem("tls_certificate", "a PEM file of certificates", tls::certificates, faults);
+        let key = self.pem("tls_key", "a PEM file of a private key", tls::private_key, faults);
+        let roots = |pem: &[u8]| tls::certificates(pem).and_then(tls::roots);
+        let roots = self.pem("client_ca", "a PEM file of certificates", roots, faults);
+        if has("client_ca") && roots.is_none() {
+            return None;
+        }
+        match Tls::new(chain?, key?, roots, admits_unverified, crate::SLOW) {
+            Ok(tls) => Some(tls),
+            Err(error) => {
+                faults.push(format!("tls_key: cannot be used with tls_certificate: {error}"));
+                None
+            }
+        }
+    }
+
+    /// What a key's file holds.
+    fn pem<V>(
+        &self,
+        key: &str,
+        kind: &str,
+        read: impl FnOnce(&[u8]) -> Option<V>,
+        faults: &mut Vec<String>,
+    ) -> Option<V> {
+        let value = self.root.get(key)?;
+        let problem = match value.as_str().map(|file| std::fs::read(self.folder.join(file))) {
+            None => format!("must be {kind}"),
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(octets)) => match read(&octets) {
+                Some(value) => return Some(value),
+                None => format!("must be {kind}"),
+            },
+        };
+        faults.push(format!("{key}: {problem}"));
+        None
+    }
+
+    /// The proxies whose word is taken; an IPv4 address may also be written as IPv6 has it.
+    fn proxies(&self, faults: &mut Vec<String>) -> Vec<IpAddr> {
+        let Some(list) = self.root.get("trusted_proxies") else { return Vec::new() };
+        match serde_json::from_value::<Vec<IpAddr>>(list.clone()) {
+            Ok(list) => list.iter().map(IpAddr::to_canonical).collect(),
+            Err(_) => {
+                faults.push("trusted_proxies: must be a list of IP addresses".into());
+                Vec::new()
+            }
+        }
     }
 }
 

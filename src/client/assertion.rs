@@ -217,7 +217,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         assertion.check_typ("jwt")?;
         assertion.check_audience(*profile, |audience| match client.assertion_audience {
             AssertionAudience::Issuer => audience == issuer,
-            AssertionAudience::Legacy => audience == issuer || self.config.endpoints().has(audience),
+            AssertionAudience::Legacy => audience == issuer || self.config.has_endpoint(audience),
         })?;
         let exp = assertion.check_time(at, &self.config, *assertion_max_lifetime)?;
         let jti = assertion.jti()?;
@@ -263,7 +263,11 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         Ok(once.map(record).into_iter().collect())
     }
 
-    fn key_source<'a>(&'a self, jwks: Option<&'a JwkSet>, uri: Option<&'a str>) -> Result<KeySource<'a>, InvalidJwt> {
+    pub(super) fn key_source<'a>(
+        &'a self,
+        jwks: Option<&'a JwkSet>,
+        uri: Option<&'a str>,
+    ) -> Result<KeySource<'a>, InvalidJwt> {
         match (jwks, uri) {
             (Some(jwks), _) => Ok(KeySource::Set(jwks)),
             (None, Some(uri)) => Ok(KeySource::Uri(uri, self.jwks_cache.as_deref())),

@@ -180,6 +180,9 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             },
             #[cfg(not(feature = "jwt"))]
             Mechanism::Assertion => return Err(Reason::MethodNotEnabled(AuthenticationMethod::PrivateKeyJwt)),
+            #[cfg(feature = "mtls")]
+            Mechanism::Certificate(certificate) => self.check_certificate(*certificate, body_client_id, at).await?,
+            #[cfg(not(feature = "mtls"))]
             Mechanism::Certificate => return Err(Reason::MethodNotEnabled(AuthenticationMethod::TlsClientAuth)),
             Mechanism::Post { client_id, client_secret } => {
                 check_length(client_secret.expose())?;

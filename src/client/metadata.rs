@@ -1,5 +1,7 @@
 //! The serde form of a client: member by member, so that one bad member is a named fault and not the end of reading.
 
+#[cfg(feature = "mtls")]
+use super::DistinguishedName;
 use super::secret::{MAX_SECRET_OCTETS, RegisteredSecret, SecretVerifier};
 #[cfg(feature = "jwt")]
 use super::{AssertionAudience, FederatedIssuer};
@@ -16,6 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+#[cfg(feature = "mtls")]
+use std::net::IpAddr;
 use zeroize::Zeroize;
 
 /// Members of RFC 7591 §2 and §3.2.1 that inform people and decide nothing here.
@@ -46,11 +50,17 @@ const SECURITY: &[&str] = &[
     "assertion_audience",
     #[cfg(not(feature = "jwt"))]
     "federated",
+    #[cfg(not(feature = "mtls"))]
     "tls_client_auth_subject_dn",
+    #[cfg(not(feature = "mtls"))]
     "tls_client_auth_san_dns",
+    #[cfg(not(feature = "mtls"))]
     "tls_client_auth_san_uri",
+    #[cfg(not(feature = "mtls"))]
     "tls_client_auth_san_ip",
+    #[cfg(not(feature = "mtls"))]
     "tls_client_auth_san_email",
+    #[cfg(not(feature = "mtls"))]
     "tls_client_certificate_bound_access_tokens",
     #[cfg(not(feature = "dpop"))]
     "dpop_bound_access_tokens",
@@ -288,6 +298,20 @@ impl Members {
             federated: self.take("federated").unwrap_or_default(),
             #[cfg(feature = "dpop")]
             dpop_bound_access_tokens: self.take("dpop_bound_access_tokens").unwrap_or_default(),
+            #[cfg(feature = "mtls")]
+            tls_client_auth_subject_dn: self.take("tls_client_auth_subject_dn"),
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_dns: self.take("tls_client_auth_san_dns"),
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_uri: self.take("tls_client_auth_san_uri"),
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_ip: self.take("tls_client_auth_san_ip"),
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_email: self.take("tls_client_auth_san_email"),
+            #[cfg(feature = "mtls")]
+            tls_client_certificate_bound_access_tokens: self
+                .take("tls_client_certificate_bound_access_tokens")
+                .unwrap_or_default(),
             grant_types: self.take_grant_types(),
             scope: self.take("scope"),
             default_scope: self.take("default_scope"),
@@ -391,6 +415,24 @@ struct Written<'a> {
     federated: &'a [FederatedIssuer],
     #[cfg(feature = "dpop")]
     dpop_bound_access_tokens: bool,
+    #[cfg(feature = "mtls")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_subject_dn: &'a Option<DistinguishedName>,
+    #[cfg(feature = "mtls")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_dns: &'a Option<String>,
+    #[cfg(feature = "mtls")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_uri: &'a Option<String>,
+    #[cfg(feature = "mtls")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_ip: Option<IpAddr>,
+    #[cfg(feature = "mtls")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_email: &'a Option<String>,
+    #[cfg(feature = "mtls")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 /// One method is written as RFC 7591 has it; a list is our extension.
@@ -441,6 +483,18 @@ impl Serialize for Client {
             federated: &self.federated,
             #[cfg(feature = "dpop")]
             dpop_bound_access_tokens: self.dpop_bound_access_tokens,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_subject_dn: &self.tls_client_auth_subject_dn,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_dns: &self.tls_client_auth_san_dns,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_uri: &self.tls_client_auth_san_uri,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_ip: self.tls_client_auth_san_ip,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_email: &self.tls_client_auth_san_email,
+            #[cfg(feature = "mtls")]
+            tls_client_certificate_bound_access_tokens: self.tls_client_certificate_bound_access_tokens,
         }
         .serialize(serializer)
     }

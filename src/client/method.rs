@@ -16,9 +16,9 @@ pub enum AuthenticationMethod {
     ClientSecretJwt,
     /// A JWT signed with the client's key (RFC 7523 §2.2), or by an issuer that it trusts; feature `jwt`.
     PrivateKeyJwt,
-    /// A TLS certificate that chains to a trusted root (RFC 8705 §2.1). Not in this version.
+    /// A TLS certificate that chains to a trusted root (RFC 8705 §2.1); feature `mtls`.
     TlsClientAuth,
-    /// A TLS certificate that the client registered (RFC 8705 §2.2). Not in this version.
+    /// A TLS certificate that the client registered (RFC 8705 §2.2); feature `mtls`.
     SelfSignedTlsClientAuth,
     /// No authentication: a public client, which never gets this grant (RFC 6749 §4.4).
     None,
@@ -38,6 +38,10 @@ impl AuthenticationMethod {
         Self::ClientSecretJwt,
         #[cfg(feature = "jwt")]
         Self::PrivateKeyJwt,
+        #[cfg(feature = "mtls")]
+        Self::TlsClientAuth,
+        #[cfg(feature = "mtls")]
+        Self::SelfSignedTlsClientAuth,
     ];
 
     const NAMES: [(&'static str, Self); 8] = [

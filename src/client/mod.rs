@@ -18,6 +18,10 @@ pub(crate) mod argon2id;
 pub(crate) mod assertion;
 pub(crate) mod authentication;
 pub(crate) mod basic;
+#[cfg(feature = "mtls")]
+pub(crate) mod certificate;
+#[cfg(feature = "mtls")]
+mod distinguished_name;
 #[cfg(feature = "jwt")]
 pub(crate) mod federated;
 mod metadata;
@@ -39,6 +43,10 @@ use crate::uri;
 #[cfg(feature = "jwt")]
 pub use assertion::AssertionAudience;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+#[cfg(feature = "mtls")]
+pub use certificate::InvalidCertificate;
+#[cfg(feature = "mtls")]
+pub use distinguished_name::{DistinguishedName, InvalidDistinguishedName};
 #[cfg(feature = "jwt")]
 pub use federated::FederatedIssuer;
 pub use method::{AuthenticationMethod, BasicEncoding};
@@ -47,6 +55,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+#[cfg(feature = "mtls")]
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The longest life that a token can be given: ten years, in seconds.
@@ -178,6 +188,8 @@ impl fmt::Display for Fault {
 /// | `assertion_audience` | – | `issuer`, or `legacy`: an assertion may be meant for an endpoint's URL (feature `jwt`) |
 /// | `dpop_bound_access_tokens` | 9449 §5.2 | whether it gets tokens only with a DPoP proof (feature `dpop`) |
 /// | `federated` | – | issuers whose JWTs speak for this client (feature `jwt`) |
+/// | `tls_client_auth_subject_dn`, `tls_client_auth_san_dns`, `…_uri`, `…_ip`, `…_email` | 8705 §2.1.2 | the one name in the client's certificate, for `tls_client_auth` (feature `mtls`) |
+/// | `tls_client_certificate_bound_access_tokens` | 8705 §3.4 | its tokens are bound to the certificate of the connection, and it gets none without (feature `mtls`) |
 /// | `default_scope` | – | granted when no scope is asked for; an empty text: a token without scope |
 /// | `resources`, `default_resources` | – | what tokens may be asked for; the audience when nothing is asked |
 /// | `authorization_details_types` | 9396 §10 | the types of `authorization_details` that it may ask for; absent: none (feature `rar`) |
@@ -225,7 +237,7 @@ pub struct Client {
     pub tokens_not_before: Option<Timestamp>,
     /// How it writes `Authorization: Basic`.
     pub basic_encoding: BasicEncoding,
-    /// Its public keys, for `private_key_jwt`.
+    /// Its public keys, for `private_key_jwt` and `self_signed_tls_client_auth`.
     #[cfg(feature = "jwt")]
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwt")))]
     pub jwks: Option<JwkSet>,
@@ -250,6 +262,32 @@ pub struct Client {
     #[cfg(feature = "dpop")]
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
     pub dpop_bound_access_tokens: bool,
+    /// The subject of its certificate, for `tls_client_auth`.
+    ///
+    /// Of this and the four below exactly one: a name in a certificate that leads to a root which the TLS layer trusts.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    pub tls_client_auth_subject_dn: Option<DistinguishedName>,
+    /// A DNS name among the alternative names of its certificate; the case of letters does not count.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    pub tls_client_auth_san_dns: Option<String>,
+    /// A URI among the alternative names of its certificate, octet for octet.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    pub tls_client_auth_san_uri: Option<String>,
+    /// An address among the alternative names of its certificate.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    pub tls_client_auth_san_ip: Option<IpAddr>,
+    /// An e-mail address among the alternative names of its certificate; the case of the host does not count.
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    pub tls_client_auth_san_email: Option<String>,
+    /// Whether each of its tokens is bound to the certificate of the connection, however it authenticates (RFC 8705 §3.4).
+    #[cfg(feature = "mtls")]
+    #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "mtls")))]
+    pub tls_client_certificate_bound_access_tokens: bool,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -318,6 +356,18 @@ impl Client {
             federated: Vec::new(),
             #[cfg(feature = "dpop")]
             dpop_bound_access_tokens: false,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_subject_dn: None,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_dns: None,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_uri: None,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_ip: None,
+            #[cfg(feature = "mtls")]
+            tls_client_auth_san_email: None,
+            #[cfg(feature = "mtls")]
+            tls_client_certificate_bound_access_tokens: false,
             faults: Vec::new(),
             warnings: Vec::new(),
         }
@@ -431,6 +481,8 @@ impl Client {
         self.push_faults_of_assertions(rules, &mut faults);
         #[cfg(feature = "jwt")]
         rules.profile.faults_of_client(self, &mut faults);
+        #[cfg(feature = "mtls")]
+        self.push_faults_of_certificates(&mut faults);
         faults
     }
 

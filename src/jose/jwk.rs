@@ -1,6 +1,8 @@
 //! JWKs (RFC 7517, RFC 7518 §6, RFC 8037 §2): public keys that verify, sets of them, and thumbprints (RFC 7638).
 
 use super::algorithm::JwsAlgorithm;
+#[cfg(feature = "mtls")]
+use super::certificate::{PublicCertificate, RegisteredCertificate};
 use super::json;
 #[cfg(feature = "dpop")]
 use super::jws::InvalidJwt;
@@ -65,6 +67,8 @@ pub(crate) struct VerificationKey {
     kid: Option<String>,
     is_rsa: bool,
     verifiers: Vec<(JwsAlgorithm, ParsedPublicKey)>,
+    #[cfg(feature = "mtls")]
+    registered: RegisteredCertificate,
 }
 
 /// What a JWK turned out to be.
@@ -161,9 +165,21 @@ impl VerificationKey {
             None => Read::Refused("has a key that is no point of its curve"),
             Some(verifiers) => {
                 let fits = |(own, _): &(JwsAlgorithm, ParsedPublicKey)| only.is_none_or(|only| only == *own);
-                Read::Usable(Self { kid, is_rsa, verifiers: verifiers.into_iter().filter(fits).collect() })
+                Read::Usable(Self {
+                    kid,
+                    is_rsa,
+                    verifiers: verifiers.into_iter().filter(fits).collect(),
+                    #[cfg(feature = "mtls")]
+                    registered: RegisteredCertificate::of(jwk),
+                })
             }
         }
+    }
+
+    /// Whether it stands for a certificate (RFC 8705 §2.2.2).
+    #[cfg(feature = "mtls")]
+    pub(super) fn is_of(&self, certificate: &PublicCertificate) -> bool {
+        self.registered.is(certificate)
     }
 
     pub(super) fn kid(&self) -> Option<&str> {

@@ -10,6 +10,8 @@
 //! ```
 
 mod algorithm;
+#[cfg(feature = "mtls")]
+mod certificate;
 #[cfg(feature = "jwks-uri")]
 mod fetch;
 mod hosts;
@@ -23,6 +25,8 @@ mod signing;
 mod source;
 
 pub use algorithm::JwsAlgorithm;
+#[cfg(feature = "mtls")]
+pub(crate) use certificate::PublicCertificate;
 #[cfg(feature = "jwks-uri")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "jwks-uri")))]
 pub use fetch::InvalidJwksPolicy;

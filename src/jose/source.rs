@@ -1,6 +1,8 @@
 //! Where the keys of somebody else come from: a registered set, or a place where they are published.
 
 use super::algorithm::JwsAlgorithm;
+#[cfg(feature = "mtls")]
+use super::certificate::PublicCertificate;
 use super::jwk::JwkSet;
 use super::jws::{InvalidJwt, Jws};
 use super::remote::{JwksCache, JwksError};
@@ -39,5 +41,21 @@ impl KeySource<'_> {
             },
             outcome => outcome,
         }
+    }
+
+    /// Whether one of the keys stands for a certificate; published ones are fetched again where none does.
+    #[cfg(feature = "mtls")]
+    pub(crate) async fn has_certificate(
+        self,
+        certificate: &PublicCertificate,
+        now: Timestamp,
+    ) -> Result<bool, JwksError> {
+        let is_in = |keys: &JwkSet| keys.iter().any(|key| key.is_of(certificate));
+        let (uri, cache) = match self {
+            Self::Set(keys) => return Ok(is_in(keys)),
+            Self::Uri(uri, cache) => (uri, cache.ok_or(JwksError::NotConfigured)?),
+        };
+        let keys = cache.keys(uri, now).await?;
+        Ok(is_in(&keys) || cache.other_keys(uri, &keys, now).await.is_some_and(|others| is_in(&others)))
     }
 }

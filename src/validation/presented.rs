@@ -33,6 +33,14 @@ impl<'a> PresentedToken<'a> {
     pub fn new(scheme: TokenType, token: &'a str) -> Self {
         Self { scheme, token, proof: None, certificate: None }
     }
+
+    /// The same with the certificate, in DER, that the client showed in the TLS handshake; `None` where it showed none.
+    ///
+    /// RFC 8705 §3.
+    #[must_use]
+    pub fn with_certificate(self, der: Option<&[u8]>) -> Self {
+        Self { certificate: der.map(Thumbprint::of_certificate), ..self }
+    }
 }
 
 impl fmt::Debug for PresentedToken<'_> {

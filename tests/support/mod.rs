@@ -6,8 +6,9 @@ pub mod state;
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AuthorizationServer, Client, Config, Field, IntrospectionRequest, Parts, Realms, RevocationRequest, Timestamp,
-    TokenError, TokenRequest, introspect_token, issue_client_credentials_token, revoke_token,
+    AuthorizationServer, CertificateChain, Client, ClientCertificate, Config, Field, IntrospectionRequest, Parts,
+    Realms, RevocationRequest, Timestamp, TokenError, TokenRequest, introspect_token, issue_client_credentials_token,
+    revoke_token,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -93,6 +94,8 @@ pub struct Sent {
     pub query: String,
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
+    /// What the TLS layer says of the connection.
+    pub certificate: Option<(Vec<u8>, CertificateChain)>,
 }
 
 impl Sent {
@@ -110,6 +113,11 @@ impl Sent {
     pub fn basic(self, client_id: &str, client_secret: &str) -> Self {
         use base64::{Engine, engine::general_purpose::STANDARD};
         self.header("Authorization", format!("Basic {}", STANDARD.encode(format!("{client_id}:{client_secret}"))))
+    }
+    /// Over a connection with a client certificate.
+    pub fn over(mut self, der: impl Into<Vec<u8>>, chain: CertificateChain) -> Self {
+        self.certificate = Some((der.into(), chain));
+        self
     }
     fn field(&self, name: &str) -> Field<'_> {
         self.headers
@@ -129,6 +137,7 @@ impl Sent {
             dpop: self.field("dpop"),
             accept: self.field("accept"),
             body: &self.body,
+            certificate: self.certificate.as_ref().map(|(der, chain)| ClientCertificate::new(der, *chain)),
             ..Parts::default()
         }
     }
@@ -228,5 +237,6 @@ pub fn sent(request: &Value) -> Sent {
         query: text("query"),
         headers: headers.map(|pair| (pair[0].as_str().unwrap().into(), pair[1].as_str().unwrap().into())).collect(),
         body: octets(&request["body"]),
+        certificate: None,
     }
 }

@@ -65,7 +65,7 @@ fn every_fault_of_a_file_is_named() {
         tls_certificate = "cert.pem"
         tls_key = "key.pem"
         client_ca = "ca.pem"
-        trusted_proxies = ["127.0.0.1"]
+        trusted_proxies = ["proxy.example.com"]
         jwks_uri_allowed_hosts = ["10.0.0.0/40"]
         token_endpoint_auth_signing_algs = ["none"]
         scopes = ["read write"]
@@ -76,7 +76,7 @@ fn every_fault_of_a_file_is_named() {
         access_token_format = "xml"
         access_token_lifetime = 0
         access_token_prefix = "a b"
-        token_endpoint_auth_methods = ["tls_client_auth"]
+        token_endpoint_auth_methods = ["none"]
         rate_limit = { failures = 3 }
         "#,
     );
@@ -215,7 +215,7 @@ fn every_fault_of_a_client_is_named_with_the_client() {
         jwks = { keys = [{ kty = "oct", k = "cTgtSGlkZGVuLVB3LTg" }] }
         jwks_uri = "http://client.example.com/jwks"
         dpop_bound_access_tokens = "yes"
-        tls_client_auth_san_dns = "client.example.com"
+        tls_client_auth_san_dns = "*.example.com"
         federated = [{ issuer = "https://other.example.com" }]
         assertion_audience = "anybody"
         scope = "read  write"
@@ -263,7 +263,7 @@ fn every_fault_of_a_client_is_named_with_the_client() {
         assert!(found.contains(&key), "{key} in {faults:?}");
     }
     let methods = faults.iter().filter(|fault| fault.starts_with("clients.\"a\".token_endpoint_auth_method"));
-    assert_eq!(methods.count(), 2, "the unknown one and the one of a later build: {faults:?}");
+    assert_eq!(methods.count(), 1, "the unknown one: {faults:?}");
     assert!(!faults.concat().contains("q8-Hidden-Pw"), "{faults:?}");
 }
 

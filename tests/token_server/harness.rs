@@ -68,6 +68,7 @@ pub(crate) struct Server {
     stdout: BufReader<ChildStdout>,
     folder: Folder,
     pub(crate) address: SocketAddr,
+    scheme: &'static str,
     /// What must not stand in its log.
     secrets: Mutex<BTreeSet<String>>,
 }
@@ -90,7 +91,11 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
+        let origin = line.strip_prefix("listening on ").and_then(|rest| rest.strip_suffix('\n')).unwrap_or_default();
+        let (scheme, address) = match origin.strip_prefix("https://") {
+            Some(address) => ("https", Some(address)),
+            None => ("http", origin.strip_prefix("http://")),
+        };
         let Some(address) = address.and_then(|address| address.parse().ok()) else {
             let log = fs::read_to_string(folder.0.join("stderr"));
             let _ = child.kill();
@@ -101,11 +106,11 @@ impl Server {
             config.lines().filter_map(|line| line.trim_start().strip_prefix("client_secret")?.split_once('='));
         let quoted = secrets.flat_map(|(_, value)| value.split('"').skip(1).step_by(2));
         let secrets = quoted.filter(|text| text.len() >= 12).map(str::to_owned).collect();
-        Self { child, stdout, folder, address, secrets: Mutex::new(secrets) }
+        Self { child, stdout, folder, address, scheme, secrets: Mutex::new(secrets) }
     }
 
     pub(crate) fn origin(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// What it wrote to stderr so far.
@@ -122,8 +127,12 @@ impl Server {
 
     /// Sends a well-formed request on a connection of its own.
     pub(crate) fn send(&self, request: &Request) -> Answer {
+        self.send_over(Connection::open(self.address), request)
+    }
+
+    /// The same on a connection that is there.
+    pub(crate) fn send_over(&self, mut connection: Connection, request: &Request) -> Answer {
         self.note(request);
-        let mut connection = Connection::open(self.address);
         connection.send(&request.octets());
         let answer = connection.answer(request.method == "HEAD").expect("the connection was dropped without an answer");
         self.check(&answer);
@@ -409,19 +418,32 @@ impl Answer {
     }
 }
 
+/// What goes to the server: a socket, or what is made of one.
+pub(crate) trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
+
 /// A socket to the server.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
+        Self::over(Self::socket(address))
+    }
+
+    pub(crate) fn socket(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        stream
+    }
+
+    /// A connection over a stream of another kind.
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new() }
     }
 
     /// Sends octets; a server that answers before it has read them all may close, so that is no failure here.
