@@ -31,21 +31,26 @@
 //!
 //! The client is the resource server's own; the token server lets it see tokens whose audience is in its registered
 //! `audience`. The issuer is asked by plain HTTP, so it must be on this machine.
+//!
+//! A token that is bound to a key is good with that key alone: to a DPoP key with a proof for each request, to a certificate over a
+//! connection of that certificate. TLS ends in a proxy here: with `--trusted-proxy 127.0.0.1` what that address says in `Client-Cert`
+//! (RFC 9440) is believed; whoever ends TLS in the same process takes the certificate from the handshake, as `mtls_server` does.
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Parser;
+use client_credentials::http::{TlsClientCertificate, denial};
 use client_credentials::{
-    AccessError, AccessTokenValidator, FetchedJwks, JwksCache, ValidatedToken, http::denial, metadata_path,
+    AccessError, AccessTokenValidator, CertificateChain, FetchedJwks, JwksCache, ValidatedToken, metadata_path,
 };
 use serde_json::Value;
 use std::error::Error;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -68,6 +73,9 @@ struct Arguments {
     /// This resource server's client at the authorization server; its secret is in CLIENT_SECRET.
     #[arg(long)]
     client_id: String,
+    /// A proxy that ends TLS and says in Client-Cert what certificate the caller has; from anybody else the field is nothing.
+    #[arg(long, value_name = "ADDRESS")]
+    trusted_proxy: Vec<IpAddr>,
 }
 
 #[tokio::main]
@@ -104,48 +112,74 @@ async fn main() -> Result<(), Failure> {
     let listener = TcpListener::bind(arguments.listen).await?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let url = format!("http://{}/reports", listener.local_addr()?);
-    let router = Router::new().route("/reports", get(list).post(add)).with_state(Arc::new(Api { validator, url }));
-    Ok(axum::serve(listener, router).await?)
+    let api = Api { validator, url, trusted_proxies: arguments.trusted_proxy };
+    let router = Router::new().route("/reports", get(list).post(add)).with_state(Arc::new(api));
+    Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
 }
 
 struct Api {
     validator: AccessTokenValidator,
     /// The public URL of the resource, which proofs name; never made of the Host header.
     url: String,
+    trusted_proxies: Vec<IpAddr>,
 }
 
-async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<String, Denied> {
-    let token = permit(&api, "GET", &headers, "read").await?;
+type Peer = ConnectInfo<SocketAddr>;
+
+async fn list(State(api): State<Arc<Api>>, peer: Peer, headers: HeaderMap) -> Result<String, Denied> {
+    let token = permit(&api, "GET", peer, &headers, "read").await?;
     Ok(format!("no reports for {} yet\n", token.client_id))
 }
 
-async fn add(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<String, Denied> {
-    let token = permit(&api, "POST", &headers, "write").await?;
+async fn add(State(api): State<Arc<Api>>, peer: Peer, headers: HeaderMap) -> Result<String, Denied> {
+    let token = permit(&api, "POST", peer, &headers, "write").await?;
     Ok(format!("a report of {}\n", token.client_id))
 }
 
-/// The token of the request, where it is good here and has the scope. One that is bound to a DPoP key comes with a proof.
-async fn permit(api: &Api, method: &str, headers: &HeaderMap, scope: &str) -> Result<ValidatedToken, Denied> {
+/// The token of the request, where it is good here, comes with the key that it is bound to, and has the scope.
+async fn permit(
+    api: &Api,
+    method: &str,
+    ConnectInfo(peer): Peer,
+    headers: &HeaderMap,
+    scope: &str,
+) -> Result<ValidatedToken, Denied> {
+    let certificate = if api.trusted_proxies.contains(&peer.ip().to_canonical()) {
+        // Its chain does not count: a token is bound to the certificate itself.
+        TlsClientCertificate::forwarded(headers, CertificateChain::Unverified).map_err(|_| Denied::Proxy)?
+    } else {
+        None
+    };
     let proof = headers.get_all("dpop").iter().map(|value| value.as_bytes()).collect();
     let presented = api.validator.read_headers(headers)?;
+    let presented = presented.with_certificate(certificate.as_ref().map(|certificate| &*certificate.der));
     let presented = api.validator.prove(presented, proof, method, &api.url).await?;
     let token = api.validator.validate(presented).await?;
     token.require_scope(scope)?;
     Ok(token)
 }
 
-struct Denied(AccessError);
+enum Denied {
+    Token(AccessError),
+    /// What the proxy says is malformed.
+    Proxy,
+}
 
 impl From<AccessError> for Denied {
     fn from(error: AccessError) -> Self {
-        Self(error)
+        Self::Token(error)
     }
 }
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        let _ = writeln!(std::io::stderr(), "refused: {}", self.0); // the reason, never the token
-        denial(&self.0).map(Body::from)
+        match self {
+            Self::Token(error) => {
+                let _ = writeln!(std::io::stderr(), "refused: {error}"); // the reason, never the token
+                denial(&error).map(Body::from)
+            }
+            Self::Proxy => StatusCode::BAD_REQUEST.into_response(),
+        }
     }
 }
 

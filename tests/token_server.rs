@@ -38,6 +38,9 @@ mod registration;
 #[cfg(feature = "jwt")]
 #[path = "token_server/signed.rs"]
 mod signed;
+#[cfg(all(feature = "dpop", feature = "mtls"))]
+#[path = "token_server/stolen.rs"]
+mod stolen;
 #[cfg(feature = "mtls")]
 #[path = "token_server/tls.rs"]
 mod tls;

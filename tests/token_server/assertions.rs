@@ -13,13 +13,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A P-256 key of a client's or a platform's own.
-struct Signer {
+pub(crate) struct Signer {
     kid: &'static str,
     key: rcgen::KeyPair,
 }
 
 impl Signer {
-    fn new(kid: &'static str) -> Self {
+    pub(crate) fn new(kid: &'static str) -> Self {
         Self { kid, key: rcgen::KeyPair::generate().unwrap() }
     }
 
@@ -39,7 +39,7 @@ impl Signer {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -73,6 +73,12 @@ fn proof(signer: &Signer, url: &str, jti: &str, nonce: Option<&str>) -> String {
     if let Some(nonce) = nonce {
         claims["nonce"] = json!(nonce);
     }
+    prove(signer, &claims)
+}
+
+/// A DPoP proof with any claims.
+#[cfg(feature = "dpop")]
+pub(crate) fn prove(signer: &Signer, claims: &Value) -> String {
     let mut jwk = signer.jwk();
     jwk.as_object_mut().unwrap().remove("kid");
     let header = Header {
@@ -80,7 +86,7 @@ fn proof(signer: &Signer, url: &str, jti: &str, nonce: Option<&str>) -> String {
         jwk: Some(serde_json::from_value(jwk).unwrap()),
         ..Header::new(Algorithm::ES256)
     };
-    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&signer.key.serialize_der())).unwrap()
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_ec_der(&signer.key.serialize_der())).unwrap()
 }
 
 // req: DP-001, DP-018, DP-019, DP-029

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
 };
 
 /// A certificate with its key.
-struct Identity {
+pub(crate) struct Identity {
     der: CertificateDer<'static>,
     pem: String,
     key: KeyPair,
@@ -20,7 +20,7 @@ struct Identity {
 
 impl Identity {
     /// The field by which a proxy hands it on.
-    fn forwarded(&self) -> String {
+    pub(crate) fn forwarded(&self) -> String {
         format!(":{}:", STANDARD.encode(&self.der))
     }
 
@@ -57,7 +57,7 @@ impl Authority {
     }
 }
 
-fn self_signed(name: &str) -> Identity {
+pub(crate) fn self_signed(name: &str) -> Identity {
     let key = KeyPair::generate().unwrap();
     let made = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
     Identity { der: made.der().clone(), pem: made.pem(), key }
