@@ -153,7 +153,7 @@ async fn permit(
     let proof = headers.get_all("dpop").iter().map(|value| value.as_bytes()).collect();
     let presented = api.validator.read_headers(headers)?;
     let presented = presented.with_certificate(certificate.as_ref().map(|certificate| &*certificate.der));
-    let presented = api.validator.prove(presented, proof, method, &api.url).await?;
+    let presented = api.validator.prove(presented, proof, method, &api.url)?;
     let token = api.validator.validate(presented).await?;
     token.require_scope(scope)?;
     Ok(token)

@@ -72,6 +72,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             algorithms: &self.dpop.algorithms,
             skew: self.config.clock_skew,
             ahead: self.config.profile.ahead(self.config.clock_skew),
+            iat_always_counts: self.config.profile.is_fapi2(), // FAPI 2.0 §5.3.2.1
             nonces: self.dpop.nonces.as_ref().map(|nonces| (nonces, &*self.issuer)),
         };
         let proof = dpop::check(request.dpop(), &asked, &rules)?;

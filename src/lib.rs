@@ -54,6 +54,7 @@
 //! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
 //! | `rar` | `authorization_details`: rich authorization requests (RFC 9396) |
 //! | `mtls` | `Client::tls_client_auth_subject_dn` and its like: clients that authenticate by a TLS certificate, and tokens that are bound to one (RFC 8705); turns on `jwt` |
+//! | `sqlite` | `store::SqliteTokenStore`: tokens in a file, for one node; needs a C compiler |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 
 #![forbid(unsafe_code)]

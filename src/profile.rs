@@ -86,12 +86,20 @@ impl Profile {
     }
 
     /// What of a registration contradicts the profile.
-    pub(crate) fn faults_of_client(self, client: &Client, faults: &mut Vec<Fault>) {
+    pub(crate) fn faults_of_client(self, client: &Client, issuer: &str, faults: &mut Vec<Fault>) {
         if !self.is_fapi2() {
             return;
         }
         for method in client.token_endpoint_auth_method.iter().filter(|method| !self.takes_method(method)) {
             faults.push(Fault::new("token_endpoint_auth_method", format!("{method} is not a method of fapi2")));
+        }
+        for (at, federated) in client.federated.iter().enumerate() {
+            if federated.audience.as_deref().is_some_and(|audience| audience != issuer) {
+                faults.push(Fault::new(
+                    format!("federated[{at}].audience"),
+                    "another audience than the issuer contradicts fapi2",
+                ));
+            }
         }
         if client.assertion_audience == AssertionAudience::Legacy {
             faults.push(Fault::new("assertion_audience", "legacy contradicts fapi2"));

@@ -315,13 +315,22 @@ const API: &str = "https://api.example.com/reports";
 
 /// An issuer with one bound token, and a validator that believes it.
 fn resource_server(prover: &Prover, clock: &TestClock) -> (String, AccessTokenValidator) {
+    let (token, [validator]) = nodes(prover, clock);
+    (token, validator)
+}
+
+/// The same with several validators.
+fn nodes<const N: usize>(prover: &Prover, clock: &TestClock) -> (String, [AccessTokenValidator; N]) {
     let keys = SigningKeys::new([SigningKey::generate(SigningAlgorithm::Es256).unwrap()]);
     let client = registered(json!({ "access_token_format": "jwt" }));
     let server = server_at(config(json!({})), [client], clock.clone()).with_signing_keys(keys);
     let token = ask(&server, &prover.proof()).text("access_token");
-    let keys = JwkSet::from_json(std::str::from_utf8(&server.jwks()).unwrap()).unwrap();
-    let validator = AccessTokenValidator::new("https://as.example.com", ["https://as.example.com"]);
-    (token, validator.with_keys(keys).with_clock(clock.clone()))
+    let node = |_| {
+        let keys = JwkSet::from_json(std::str::from_utf8(&server.jwks()).unwrap()).unwrap();
+        let validator = AccessTokenValidator::new("https://as.example.com", ["https://as.example.com"]);
+        validator.with_keys(keys).with_clock(clock.clone())
+    };
+    (token, std::array::from_fn(node))
 }
 
 /// What a resource server does with a request: status, code, and challenge.
@@ -330,7 +339,7 @@ fn visit(validator: &AccessTokenValidator, scheme: &str, token: &str, proof: Opt
     let dpop = proof.map_or(Field::Absent, |proof| Field::One(proof.as_bytes()));
     let visited = run(async {
         let presented = validator.read(Field::One(field.as_bytes()))?;
-        let presented = validator.prove(presented, dpop, "GET", API).await?;
+        let presented = validator.prove(presented, dpop, "GET", API)?;
         validator.validate(presented).await
     });
     visited.map(drop).map_err(|error| Answer {
@@ -409,18 +418,46 @@ fn a_resource_server_asks_for_a_nonce() {
 #[test]
 fn several_nodes_of_a_resource_server_take_a_proof_once() {
     let (prover, clock) = (Prover::new(), TestClock::at(NOW));
-    let (token, first) = resource_server(&prover, &clock);
-    let keys = || Arc::<client_credentials::store::MemoryTokenStore>::default();
-    let shared = keys();
+    let (token, [first, second]) = nodes(&prover, &clock);
+    let shared = Arc::<client_credentials::store::MemoryTokenStore>::default();
     let first = first.with_dpop_store(Arc::clone(&shared));
     let proof = prover.prove(API, json!({ "htm": "GET", "ath": ath(&token) }));
     assert_eq!(visit(&first, "DPoP", &token, Some(&proof)), Ok(()));
     assert_eq!(shared.len(), 1);
-    let second = AccessTokenValidator::new("https://as.example.com", ["https://as.example.com"])
-        .with_clock(clock)
-        .with_dpop_store(shared);
+    let second = second.with_dpop_store(Arc::clone(&shared));
     let answer = visit(&second, "DPoP", &token, Some(&proof)).unwrap_err();
     assert_eq!(answer.error(), "invalid_dpop_proof");
+    // Whoever has no token of this issuer's fills nothing, and spends nobody's proof.
+    let stranger = Prover::new();
+    for nothing in ["nothing", &token] {
+        let proof = stranger.prove(API, json!({ "htm": "GET", "ath": ath(nothing) }));
+        assert_eq!(visit(&second, "DPoP", nothing, Some(&proof)).unwrap_err().error(), "invalid_token");
+    }
+    assert_eq!(shared.len(), 1);
+}
+
+#[test]
+fn a_proof_that_says_when_it_begins_and_ends_is_taken_at_its_word() {
+    let (prover, nonces) = (Prover::new(), || DpopNonces::with_keys(["k".repeat(32)]).unwrap());
+    let plain = serving(json!({}));
+    let asking = server(config(json!({})), [registered(json!({}))]).with_dpop_nonces(nonces());
+    let nonce = ask(&asking, &prover.proof()).header("DPoP-Nonce").unwrap().to_owned();
+    for (claims, good) in [
+        (json!({ "nbf": NOW + 20, "exp": NOW - 20 }), true), // clocks differ
+        (json!({ "nbf": NOW - 10, "exp": NOW + 10 }), true),
+        (json!({ "nbf": NOW + 3600 }), false),
+        (json!({ "exp": NOW - 3600 }), false),
+        (json!({ "exp": "soon" }), false),
+        (json!({ "nbf": [] }), false),
+    ] {
+        for server in [&plain, &asking] {
+            let mut claims = claims.clone();
+            claims["nonce"] = json!(nonce);
+            let answer = ask(server, &prover.prove(URL, claims.clone()));
+            let expected = if good { (200, String::new()) } else { (400, "invalid_dpop_proof".into()) };
+            assert_eq!(answer.outcome(), expected, "{claims}");
+        }
+    }
 }
 
 #[test]

@@ -127,6 +127,23 @@ fn a_clock_may_be_ten_seconds_ahead_and_not_sixty() {
 }
 
 #[test]
+// req: FA-009
+fn a_nonce_excuses_a_clock_that_is_late_and_none_that_is_ahead() {
+    let (key, prover) = (Key::new(), Key::new());
+    let nonces = client_credentials::DpopNonces::with_keys(["k".repeat(32)]).unwrap();
+    let server = server(fapi2(json!({})), [registered(&key, json!({}))]).with_dpop_nonces(nonces);
+    let first = ask(&server, &key.assertion("1", json!({})), Some(&prover.proof("1", json!({}))));
+    let nonce = first.header("DPoP-Nonce").unwrap();
+    for (jti, iat, outcome) in
+        [("2", NOW + 9, (200, "")), ("3", NOW - 3600, (200, "")), ("4", NOW + 61, (400, "invalid_dpop_proof"))]
+    {
+        let proof = prover.proof(jti, json!({ "iat": iat, "nonce": nonce }));
+        let answer = ask(&server, &key.assertion(jti, json!({})), Some(&proof));
+        assert_eq!(answer.outcome(), (outcome.0, outcome.1.into()), "{jti}");
+    }
+}
+
+#[test]
 // req: FA-002, FA-003, FA-005, FA-006, FA-007, FA-015
 fn what_contradicts_it_is_named() {
     assert_eq!(keys(&fapi2(json!({}))), [""; 0]);
@@ -161,6 +178,10 @@ fn what_contradicts_it_is_named() {
         ),
         (json!({ "token_endpoint_auth_method": "none" }), "none is not a method of fapi2"),
         (json!({ "assertion_audience": "legacy" }), "legacy contradicts fapi2"),
+        (
+            json!({ "federated": [{ "issuer": "https://ci.example.com", "subject": "job", "audience": "api://elsewhere", "jwks": { "keys": [key.jwk()] } }] }),
+            "federated[0].audience: another audience than the issuer contradicts fapi2",
+        ),
         (json!({ "token_endpoint_auth_signing_alg": "RS256" }), "RS256 is not an algorithm of fapi2"),
     ] {
         let told = faults(contradiction.clone());

@@ -19,6 +19,9 @@ mod configuration;
 #[cfg(feature = "rar")]
 #[path = "token_server/details.rs"]
 mod details;
+#[cfg(all(feature = "jwt", feature = "sqlite"))]
+#[path = "token_server/durable.rs"]
+mod durable;
 #[path = "token_server/framing.rs"]
 mod framing;
 #[path = "token_server/harness.rs"]

@@ -90,7 +90,7 @@ fn at_resource_server(context: &Value, proofs: &Value, now: u64) -> Outcome<'sta
     let token = PresentedToken::new(TokenType::DPoP, context["access_token"].as_str().unwrap());
     let proofs: Field<'_> = proofs.as_array().unwrap().iter().map(|proof| proof.as_str().unwrap().as_bytes()).collect();
     let (method, url) = (context["method"].as_str().unwrap(), context["url"].as_str().unwrap());
-    match run(validator.prove(token, proofs, method, url)) {
+    match validator.prove(token, proofs, method, url) {
         Ok(proven) if context["bound_jkt"].is_null() => Ok(proven.proof.unwrap().to_string()),
         Ok(proven) => match run(validator.validate(proven)) {
             Ok(_) => Ok(proven.proof.unwrap().to_string()),

@@ -5,6 +5,8 @@ use crate::limiter::Limits;
 use crate::tls::{self, Tls};
 #[cfg(feature = "jwks-uri")]
 use client_credentials::JwksCache;
+#[cfg(feature = "sqlite")]
+use client_credentials::store::SqliteTokenStore;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
 #[cfg(feature = "jwt")]
 use client_credentials::{AccessTokenFormat, SigningAlgorithm, SigningKey, SigningKeys};
@@ -208,20 +210,9 @@ impl Settings {
                     .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) => {}
             Some(_) => faults.push("listen: must be HOST:PORT".into()),
         }
-        let tokens = match self.root.get("store").map(Value::as_str) {
-            None | Some(Some("memory")) => AnyTokenStore::new(MemoryTokenStore::default()),
-            Some(Some(url)) if ["sqlite:", "postgres://", "redis://"].iter().any(|kind| url.starts_with(kind)) => {
-                faults.push("store: only memory is in this build".into());
-                AnyTokenStore::new(MemoryTokenStore::default())
-            }
-            Some(_) => {
-                // The URL may hold a password, so it is not repeated.
-                faults.push("store: must be memory".into());
-                AnyTokenStore::new(MemoryTokenStore::default())
-            }
-        };
+        let tokens = self.tokens(&mut faults);
         #[cfg(feature = "mtls")]
-        let mut has_self_signed = false;
+        let (mut has_self_signed, mut has_named) = (false, false);
         let mut server = |path: Option<&str>, own: &Map<String, Value>, faults: &mut Vec<String>| {
             let prefix = path.map(|path| format!("realms.{path:?}.")).unwrap_or_default();
             let config = self.config(path, own, origin, &prefix, faults);
@@ -230,8 +221,9 @@ impl Settings {
             let config = if is_set { config } else { with_unknown_client_work(config, &clients) };
             #[cfg(feature = "mtls")]
             {
-                let method = AuthenticationMethod::SelfSignedTlsClientAuth;
-                has_self_signed |= clients.iter().any(|client| client.token_endpoint_auth_method.contains(&method));
+                let has = |method| clients.iter().any(|client| client.token_endpoint_auth_method.contains(&method));
+                has_self_signed |= has(AuthenticationMethod::SelfSignedTlsClientAuth);
+                has_named |= has(AuthenticationMethod::TlsClientAuth);
                 let bound = clients.iter().filter(|client| client.tls_client_certificate_bound_access_tokens);
                 faults.extend(bound.filter(|_| !self.has_certificates()).map(|client| {
                     let name = format!("{prefix}clients.{:?}", client.client_id.as_str());
@@ -260,7 +252,7 @@ impl Settings {
                 self.signing_keys(&config, own, clients.iter(), &prefix, &mut told)
             };
             #[cfg(feature = "dpop")]
-            let nonces = self.dpop_nonces(own, &prefix, faults);
+            let nonces = self.dpop_nonces(own, &prefix, &mut Told { faults, warnings: &mut warnings });
             // Who fetches nothing needs no root certificates.
             #[cfg(feature = "jwks-uri")]
             let fetches = clients.iter().any(has_jwks_uri);
@@ -308,6 +300,14 @@ impl Settings {
         }
         #[cfg(feature = "mtls")]
         let (tls, proxies) = (self.tls(has_self_signed, &mut faults), self.proxies(&mut faults));
+        #[cfg(feature = "mtls")]
+        if has_self_signed && has_named && !proxies.is_empty() {
+            warnings.push(
+                "trusted_proxies: a proxy that lets certificates through which it has not checked, as self_signed_tls_client_auth \
+                 may seem to need, makes every name of a tls_client_auth client anybody's"
+                    .into(),
+            );
+        }
         let mut seen = std::collections::BTreeSet::new();
         faults.retain(|fault| seen.insert(fault.clone()));
         match servers {
@@ -322,6 +322,37 @@ impl Settings {
             }),
             _ => Err(faults),
         }
+    }
+
+    /// The store of all realms. Memory stands in where there is a fault, which nothing is started with.
+    fn tokens(&self, faults: &mut Vec<String>) -> AnyTokenStore {
+        let memory = || AnyTokenStore::new(MemoryTokenStore::default());
+        let url = match self.root.get("store").map(Value::as_str) {
+            None | Some(Some("memory")) => return memory(),
+            Some(url) => url.unwrap_or_default(),
+        };
+        // The URL may hold a password, so it is not repeated.
+        let problem = match url.split_once(':') {
+            #[cfg(feature = "sqlite")]
+            Some(("sqlite", file)) if !file.is_empty() => {
+                if !self.root.contains_key("issuer") {
+                    // Records are kept under the issuer's name; what the listen address gives may be another one at the next start.
+                    faults.push("issuer: is needed by a store that outlives the process".into());
+                }
+                match SqliteTokenStore::open(self.folder.join(file)) {
+                    Ok(tokens) => return AnyTokenStore::new(tokens),
+                    Err(error) => format!("cannot be opened: {error}"),
+                }
+            }
+            #[cfg(not(feature = "sqlite"))]
+            Some(("sqlite", _)) => "sqlite is not in this build".into(),
+            Some((kind @ ("postgres" | "redis"), rest)) if rest.starts_with("//") => {
+                format!("{kind} is not in this build")
+            }
+            _ => "must be memory or sqlite:FILE".into(),
+        };
+        faults.push(format!("store: {problem}"));
+        memory()
     }
 
     /// The keys of one realm: read from the files that are named, each for the first algorithm that it fits and that has none
@@ -392,8 +423,16 @@ impl Settings {
 
     /// What makes DPoP nonces in one realm, where proofs need them.
     #[cfg(feature = "dpop")]
-    fn dpop_nonces(&self, own: &Map<String, Value>, prefix: &str, faults: &mut Vec<String>) -> Option<DpopNonces> {
+    fn dpop_nonces(&self, own: &Map<String, Value>, prefix: &str, told: &mut Told<'_>) -> Option<DpopNonces> {
+        let Told { faults, warnings } = told;
         let inherited = |key: &str| own.get(key).or_else(|| self.root.get(key));
+        let on = Some(&Value::Bool(true));
+        // Those at the top may be for realms alone.
+        let of_realms = prefix.is_empty() && self.realms.iter().any(|(_, realm)| realm.get("dpop_nonce") == on);
+        if own.contains_key("dpop_nonce_keys") && inherited("dpop_nonce") != on && !of_realms {
+            warnings
+                .push(format!("{prefix}dpop_nonce_keys: no proof needs a nonce; dpop_nonce = true would ask for them"));
+        }
         let keys = match inherited("dpop_nonce_keys").map(|keys| serde_json::from_value::<Vec<String>>(keys.clone())) {
             None => DpopNonces::generate(&SystemRandom).map_err(|error| error.to_string()),
             Some(Ok(keys)) => DpopNonces::with_keys(keys).map_err(|error| error.to_string()),

@@ -197,7 +197,8 @@ fn is_mailbox(own: &[u8], other: &[u8]) -> bool {
 impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     /// Finds out whether the certificate is that of the client which the body names.
     ///
-    /// It is read before the client is looked up, and comparing it is next to nothing: time does not tell who is registered.
+    /// It is read before the client is looked up, and comparing it is next to nothing: time does not tell who is registered, except where
+    /// keys have to be fetched from a `jwks_uri` first.
     pub(super) async fn check_certificate(
         &self,
         certificate: ClientCertificate<'_>,

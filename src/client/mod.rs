@@ -480,7 +480,7 @@ impl Client {
         #[cfg(feature = "jwt")]
         self.push_faults_of_assertions(rules, &mut faults);
         #[cfg(feature = "jwt")]
-        rules.profile.faults_of_client(self, &mut faults);
+        rules.profile.faults_of_client(self, rules.issuer, &mut faults);
         #[cfg(feature = "mtls")]
         self.push_faults_of_certificates(&mut faults);
         faults
@@ -547,6 +547,8 @@ pub(crate) struct RegistrationRules<'a> {
     pub(crate) jwks_uri_allowed_hosts: &'a [String],
     #[cfg(feature = "jwt")]
     pub(crate) profile: Profile,
+    #[cfg(feature = "jwt")]
+    pub(crate) issuer: &'a str,
 }
 
 impl<'a> RegistrationRules<'a> {
@@ -558,6 +560,8 @@ impl<'a> RegistrationRules<'a> {
             jwks_uri_allowed_hosts: &config.jwks_uri_allowed_hosts,
             #[cfg(feature = "jwt")]
             profile: config.profile,
+            #[cfg(feature = "jwt")]
+            issuer: &config.issuer,
         }
     }
 }

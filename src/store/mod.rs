@@ -11,9 +11,13 @@
 
 mod any;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub use any::{AnyClientStore, AnyTokenStore};
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteError, SqliteTokenStore};
 
 use std::error::Error;
 use std::fmt;

@@ -74,6 +74,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) skew: u64,
     /// Seconds that `iat` may lie ahead.
     pub(crate) ahead: u64,
+    /// Whether that holds with a nonce as well.
+    pub(crate) iat_always_counts: bool,
     /// Where proofs need a nonce: what makes them, and for whom.
     pub(crate) nonces: Option<(&'a DpopNonces, &'a str)>,
 }
@@ -123,12 +125,23 @@ pub(crate) fn check(field: Field<'_>, request: &Request<'_>, rules: &Rules<'_>) 
     {
         return Err(InvalidDpopProof::Ath);
     }
-    let iat =
-        claims.get("iat").and_then(Timestamp::of_numeric_date).ok_or(InvalidJwt::Time("iat is no NumericDate"))?;
+    let moment = |name: &str| match claims.get(name).map(Timestamp::of_numeric_date) {
+        None => Ok(None),
+        Some(Some(moment)) => Ok(Some(moment)),
+        Some(None) => Err(InvalidJwt::Time("iat, nbf or exp is no NumericDate")),
+    };
+    let iat = moment("iat")?.ok_or(InvalidJwt::Time("there is no iat"))?;
     let (latest, window) = (request.at.plus(rules.ahead), PAST.saturating_add(rules.skew));
     // With a nonce it is this server's clock that says how old a proof is (RFC 9449 §8, §11.1).
-    if rules.nonces.is_none() && (iat > latest || iat.plus(window) <= request.at) {
+    let has_nonces = rules.nonces.is_some();
+    if (iat > latest && (rules.iat_always_counts || !has_nonces)) || (iat.plus(window) <= request.at && !has_nonces) {
         return Err(InvalidJwt::Time("iat is too old or still to come").into());
+    }
+    // Whoever says when the proof begins and ends is taken at its word (RFC 7519 §4.1.4, §4.1.5).
+    if moment("nbf")?.is_some_and(|nbf| nbf > latest)
+        || moment("exp")?.is_some_and(|exp| exp.plus(rules.skew) <= request.at)
+    {
+        return Err(InvalidJwt::Time("the proof has ended or not begun").into());
     }
     let (key, jkt) = VerificationKey::of_proof(&jwk, jws.algorithm())?;
     // The header's own kid names nothing here: the key is the one that came along.

@@ -1,6 +1,7 @@
 //! DPoP at the resource server: the proof that comes with each request (RFC 9449 §7).
 
 use super::{AccessError, AccessReason, AccessTokenValidator, PresentedToken};
+use crate::clock::Timestamp;
 use crate::jose::JwsAlgorithm;
 use crate::request::Field;
 use crate::store::{AnyTokenStore, MemoryTokenStore};
@@ -67,15 +68,16 @@ impl AccessTokenValidator {
     /// is handed back as it is.
     ///
     /// `url` is the public URL of the resource that is asked for: behind a proxy the one that the client sees, never one made of
-    /// the `Host` field. Each proof is taken once. That the token is bound to its key is decided by
-    /// [`validate`](Self::validate).
+    /// the `Host` field. That the token is good and bound to the key, and that the proof is new, is decided by
+    /// [`validate`](Self::validate): a proof beside a token that is not good is not remembered, so that nobody fills the store of used
+    /// proofs without a token.
     ///
     /// # Errors
-    /// `invalid_dpop_proof` or `use_dpop_nonce` (401); 503 when the store of used proofs fails.
+    /// `invalid_dpop_proof` or `use_dpop_nonce` (401).
     ///
     /// RFC 9449 §4.3, §7.1.
     #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "dpop")))]
-    pub async fn prove<'a>(
+    pub fn prove<'a>(
         &self,
         presented: PresentedToken<'a>,
         dpop: Field<'_>,
@@ -85,10 +87,10 @@ impl AccessTokenValidator {
         if presented.scheme == TokenType::Bearer {
             return Ok(presented);
         }
-        self.check_proof(presented, dpop, method, url).await.map_err(|reason| self.refuse(reason, presented.scheme))
+        self.check_proof(presented, dpop, method, url).map_err(|reason| self.refuse(reason, presented.scheme))
     }
 
-    async fn check_proof<'a>(
+    fn check_proof<'a>(
         &self,
         presented: PresentedToken<'a>,
         field: Field<'_>,
@@ -98,14 +100,24 @@ impl AccessTokenValidator {
         let at = self.clock.now();
         let url = uri::normalized(url).ok_or(InvalidDpopProof::Htu)?;
         let asked = dpop::Request { method, urls: std::slice::from_ref(&url), access_token: Some(presented.token), at };
-        let Dpop { algorithms, nonces, keys, used } = &self.dpop;
-        let nonces = nonces.as_ref().map(|nonces| (nonces, &*self.issuer));
-        let proof =
-            dpop::check(field, &asked, &dpop::Rules { algorithms, skew: self.leeway, ahead: self.leeway, nonces })?;
-        let key = keys.proof(&proof.jkt, &proof.jti);
-        let once = Record::new(key, proof.until.rounded_up(), RecordValue::OneTime);
-        match used.insert(&[once], at).await.map_err(AccessReason::ProofStore)? {
-            Inserted::All => Ok(PresentedToken { proof: Some(proof.jkt), ..presented }),
+        let rules = dpop::Rules {
+            algorithms: &self.dpop.algorithms,
+            skew: self.leeway,
+            ahead: self.leeway,
+            iat_always_counts: false,
+            nonces: self.dpop.nonces.as_ref().map(|nonces| (nonces, &*self.issuer)),
+        };
+        let proof = dpop::check(field, &asked, &rules)?;
+        let once = (self.dpop.keys.proof(&proof.jkt, &proof.jti), proof.until.rounded_up());
+        Ok(PresentedToken { proof: Some(proof.jkt), once: Some(once), ..presented })
+    }
+
+    /// Takes the proof that came with a token, once.
+    pub(super) async fn use_up(&self, presented: &PresentedToken<'_>, at: Timestamp) -> Result<(), AccessReason> {
+        let Some((key, until)) = presented.once else { return Ok(()) };
+        let once = Record::new(key, until, RecordValue::OneTime);
+        match self.dpop.used.insert(&[once], at).await.map_err(AccessReason::ProofStore)? {
+            Inserted::All => Ok(()),
             Inserted::Exists(_) => Err(InvalidDpopProof::Replayed.into()),
         }
     }

@@ -211,7 +211,8 @@ impl AccessTokenValidator {
     /// Decides whether a token is good here.
     ///
     /// # Errors
-    /// `invalid_token` (401), for whatever reason; 503 when the issuer's keys or its introspection endpoint are out of reach.
+    /// `invalid_token` (401), for whatever reason; `invalid_dpop_proof` (401) when its proof was used before; 503 when the issuer's
+    /// keys, its introspection endpoint or the store of used proofs are out of reach.
     pub async fn validate(&self, presented: PresentedToken<'_>) -> Result<ValidatedToken, AccessError> {
         self.check(&presented).await.map_err(|reason| {
             // Whoever has a token that is bound to a DPoP key is told how to use it (RFC 9449 §7.2).
@@ -257,6 +258,8 @@ impl AccessTokenValidator {
             },
         };
         check_binding(token.confirmation.as_ref(), presented)?;
+        #[cfg(feature = "dpop")]
+        self.use_up(presented, now).await?; // last: nothing is written for a token that is not good
         Ok(token)
     }
 

@@ -3,7 +3,11 @@
 use super::AccessReason;
 #[cfg(doc)]
 use super::AccessTokenValidator;
+#[cfg(feature = "dpop")]
+use crate::clock::Timestamp;
 use crate::request::Field;
+#[cfg(feature = "dpop")]
+use crate::token::RecordKey;
 use crate::token::{Thumbprint, TokenType};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -26,12 +30,22 @@ pub struct PresentedToken<'a> {
     pub proof: Option<Thumbprint>,
     /// The certificate that the client showed in the TLS handshake; see [`Thumbprint::of_certificate`].
     pub certificate: Option<Thumbprint>,
+    /// What the proof is remembered by, and until when, once the token is good.
+    #[cfg(feature = "dpop")]
+    pub(super) once: Option<(RecordKey, Timestamp)>,
 }
 
 impl<'a> PresentedToken<'a> {
     /// A token that came by another way than the `Authorization` field, with neither proof nor certificate.
     pub fn new(scheme: TokenType, token: &'a str) -> Self {
-        Self { scheme, token, proof: None, certificate: None }
+        Self {
+            scheme,
+            token,
+            proof: None,
+            certificate: None,
+            #[cfg(feature = "dpop")]
+            once: None,
+        }
     }
 
     /// The same with the certificate, in DER, that the client showed in the TLS handshake; `None` where it showed none.

@@ -6,9 +6,9 @@ pub mod state;
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AuthorizationServer, CertificateChain, Client, ClientCertificate, Config, Field, IntrospectionRequest, Parts,
-    Realms, RevocationRequest, Timestamp, TokenError, TokenRequest, introspect_token, issue_client_credentials_token,
-    revoke_token,
+    AuthorizationServer, CertificateChain, Client, ClientCertificate, ClientStore, Config, Field, IntrospectionRequest,
+    Parts, Realms, RevocationRequest, Timestamp, TokenError, TokenRequest, TokenStore, introspect_token,
+    issue_client_credentials_token, revoke_token,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Waker};
 /// 2026-01-01T00:00:00Z, the moment of the vectors.
 pub const NOW: u64 = 1_767_225_600;
 
-/// Runs a future of the crate's to its end; the stores in memory never wait, so no runtime is needed.
+/// Runs a future of the crate's to its end; no store needs a runtime.
 pub fn run<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
@@ -182,20 +182,20 @@ impl From<TokenError> for Answer {
 }
 
 /// The token endpoint: octets in, octets out.
-pub fn token(server: &Server, sent: &Sent) -> Answer {
+pub fn token<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, sent: &Sent) -> Answer {
     let answer =
         TokenRequest::parse(sent.parts()).and_then(|request| run(issue_client_credentials_token(server, &request)));
     answer.map_or_else(Answer::from, |granted| Answer::granted(granted.headers(), granted.body()))
 }
 
 /// The introspection endpoint.
-pub fn introspect(server: &Server, sent: &Sent) -> Answer {
+pub fn introspect<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, sent: &Sent) -> Answer {
     let answer = IntrospectionRequest::parse(sent.parts()).and_then(|request| run(introspect_token(server, &request)));
     answer.map_or_else(Answer::from, |told| Answer::granted(told.headers(), told.body()))
 }
 
 /// The revocation endpoint.
-pub fn revoke(server: &Server, sent: &Sent) -> Answer {
+pub fn revoke<C: ClientStore, T: TokenStore>(server: &AuthorizationServer<C, T>, sent: &Sent) -> Answer {
     let answer = RevocationRequest::parse(sent.parts()).and_then(|request| run(revoke_token(server, &request)));
     answer.map_or_else(Answer::from, |done| Answer::granted(done.headers(), done.body()))
 }

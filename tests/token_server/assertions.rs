@@ -34,7 +34,7 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_ec_der(&self.key.serialize_der())).unwrap()
     }
 
-    fn assertion(&self, client_id: &str, audience: &str, jti: &str) -> String {
+    pub(crate) fn assertion(&self, client_id: &str, audience: &str, jti: &str) -> String {
         self.sign(&json!({ "iss": client_id, "sub": client_id, "aud": audience, "exp": now() + 60, "jti": jti }))
     }
 }
@@ -43,18 +43,18 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn jwks(signers: &[&Signer]) -> String {
+pub(crate) fn jwks(signers: &[&Signer]) -> String {
     json!({ "keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>() }).to_string()
 }
 
-fn client(client_id: &str, keys: &str) -> String {
+pub(crate) fn client(client_id: &str, keys: &str) -> String {
     format!(
         "[[clients]]\nclient_id = {client_id:?}\ngrant_types = [\"client_credentials\"]\nscope = \"read write\"\n\
          default_scope = \"read\"\ntoken_endpoint_auth_method = \"private_key_jwt\"\n{keys}\n"
     )
 }
 
-fn with_assertion(form: &str, assertion: &str) -> String {
+pub(crate) fn with_assertion(form: &str, assertion: &str) -> String {
     let credentials = form_urlencoded::Serializer::new(String::new())
         .append_pair("client_assertion_type", JWT_BEARER)
         .append_pair("client_assertion", assertion)

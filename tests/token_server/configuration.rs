@@ -157,7 +157,7 @@ fn a_wrong_type_is_named() {
 fn other_stores_are_refused_without_their_password() {
     for store in [
         "mongodb://user:q8-Hidden-Pw@db.example.com",
-        "sqlite:q8-Hidden-Pw.db",
+        "sqlite:",
         "postgres://user:q8-Hidden-Pw@db.example.com/as",
         "redis://:q8-Hidden-Pw@db.example.com",
         "Memory",
@@ -384,4 +384,17 @@ fn what_is_probably_not_meant_is_warned_about_by_name() {
         ]
     );
     assert!(!warnings.concat().contains("q8-"), "{warnings:?}");
+}
+
+#[cfg(feature = "dpop")]
+#[test]
+fn nonce_keys_that_make_no_nonces_are_warned_about() {
+    let keys_line = "dpop_nonce_keys = [\"a-key-that-all-nodes-of-this-realm-share\"]\n";
+    let realm = |line: &str| format!("{keys_line}{SOUND}[realms.\"/alpha\"]\n{line}\n");
+    for config in [format!("{keys_line}{SOUND}"), format!("dpop_nonce = false\n{keys_line}{SOUND}"), realm("")] {
+        assert_eq!(keys(&accepted(&config)), ["dpop_nonce_keys"], "{config}");
+    }
+    for config in [format!("dpop_nonce = true\n{keys_line}{SOUND}"), realm("dpop_nonce = true")] {
+        assert_eq!(accepted(&config), [""; 0], "{config}");
+    }
 }

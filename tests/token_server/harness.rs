@@ -76,11 +76,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port and waits until it listens.
     pub(crate) fn start(config: &str) -> Self {
+        Self::start_after("", config)
+    }
+
+    /// The same after some commands of a shell, which set limits for it.
+    pub(crate) fn start_after(commands: &str, config: &str) -> Self {
         let folder = Folder::new();
         let file = folder.0.join("config.toml");
         fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{config}")).unwrap();
         let log = fs::File::create(folder.0.join("stderr")).unwrap();
-        let mut child = Command::new(program())
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{commands} exec \"$0\" \"$@\"")])
+            .arg(program())
             .arg("--config")
             .arg(&file)
             .stdin(Stdio::null())
@@ -243,9 +250,13 @@ impl Server {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id();
+        let pid = self.pid();
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap();
         assert!(sent.success());
     }

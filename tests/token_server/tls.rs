@@ -385,3 +385,19 @@ fn what_is_wrong_with_the_files_is_named() {
     assert_eq!(faults(&(setup.mutual() + &by_name("reports", ""))), (Some(0), vec![]));
     assert_eq!(faults(&format!("trusted_proxies = [\"10.0.0.1\"]\n{}", by_name("reports", ""))), (Some(0), vec![]));
 }
+
+#[test]
+fn a_proxy_before_both_kinds_of_clients_is_warned_about() {
+    let jwks = format!("jwks = '{}'\n", self_signed("own.example.com").jwks());
+    let own = format!(
+        "[[clients]]\nclient_id = \"own\"\ngrant_types = [\"client_credentials\"]\nscope = \"read\"\ndefault_scope = \"read\"\n\
+         token_endpoint_auth_method = \"self_signed_tls_client_auth\"\n{jwks}"
+    );
+    for (clients, warned) in [(own.clone() + &by_name("reports", ""), 1), (own, 0), (by_name("reports", ""), 0)] {
+        let config = format!("trusted_proxies = [\"127.0.0.1\"]\n{clients}");
+        let ended = run(Some(config.as_bytes()), &["--check"]);
+        assert_eq!(ended.code, Some(0), "{:?}", ended.lines);
+        let found = ended.lines.iter().filter(|line| line.starts_with("warning: trusted_proxies: ")).count();
+        assert_eq!(found, warned, "{:?}", ended.lines);
+    }
+}
