@@ -14,7 +14,7 @@ use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
-struct BTreeStore(Mutex<BTreeMap<RecordKey, Record>>);
+pub(crate) struct BTreeStore(Mutex<BTreeMap<RecordKey, Record>>);
 
 impl BTreeStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RecordKey, Record>> {

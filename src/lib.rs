@@ -56,6 +56,7 @@
 //! | `mtls` | `Client::tls_client_auth_subject_dn` and its like: clients that authenticate by a TLS certificate, and tokens that are bound to one (RFC 8705); turns on `jwt` |
 //! | `sqlite` | `store::SqliteTokenStore`: tokens in a file, for one node; needs a C compiler |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
+//! | `conformance` | `store::conformance`: a test suite for stores of one's own; for `[dev-dependencies]` |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(client_credentials_docsrs, feature(doc_cfg))]

@@ -242,3 +242,19 @@ fn who_stops_waiting_leaves_all_or_nothing() {
         assert_eq!(found[0], found[1], "{number}");
     }
 }
+
+#[cfg(feature = "conformance")]
+#[test]
+// req: ST-006, ST-007, ST-012
+fn it_keeps_every_promise() {
+    use client_credentials::store::conformance;
+    let folders = std::sync::Mutex::new(Vec::new());
+    let open = || {
+        let folder = Folder::new();
+        let store = folder.open();
+        folders.lock().unwrap().push(folder);
+        store
+    };
+    run(conformance::token_store(async || open()));
+    conformance::token_store_on_threads(async || open());
+}

@@ -10,6 +10,9 @@
 //! ```
 
 mod any;
+#[cfg(feature = "conformance")]
+#[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
