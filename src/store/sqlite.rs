@@ -3,8 +3,7 @@
 use super::StoreError;
 use crate::clock::Timestamp;
 use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -333,44 +332,51 @@ fn write_group(connection: &mut Connection, group: &[Write]) -> rusqlite::Result
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (mut written, mut earliest) = (0, Timestamp::from_millis(u64::MAX));
     let mut outcomes = Vec::with_capacity(group.len());
-    {
-        let mut select = transaction.prepare_cached("SELECT 1 FROM records WHERE key = ?1 AND expires_at > ?2")?;
-        let mut upsert = transaction
-            .prepare_cached("INSERT OR REPLACE INTO records (key, expires_at, value) VALUES (?1, ?2, ?3)")?;
-        let mut delete = transaction.prepare_cached("DELETE FROM records WHERE key = ?1")?;
-        for job in group {
-            outcomes.push(match job {
-                Write::Insert { rows, now, .. } => {
-                    let mut standing = None;
-                    for (at, Row { key, .. }) in rows.iter().enumerate() {
-                        let twice = rows.iter().take(at).any(|earlier| earlier.key == *key);
-                        if twice || select.exists((key.as_bytes(), milliseconds(*now)))? {
-                            standing = Some(*key);
-                            break;
-                        }
-                    }
-                    Outcome::Inserted(match standing {
-                        Some(key) => Inserted::Exists(key),
-                        None => {
-                            for Row { key, expires_at, value } in rows {
-                                upsert.execute((key.as_bytes(), expires_at, value))?;
-                            }
-                            written += rows.len();
-                            earliest = earliest.min(*now);
-                            Inserted::All
-                        }
-                    })
+    for job in group {
+        outcomes.push(match job {
+            Write::Insert { rows, now, .. } => {
+                let inserted = insert(&transaction, rows, *now)?;
+                if inserted == Inserted::All {
+                    (written, earliest) = (written + rows.len(), earliest.min(*now));
                 }
-                Write::Remove { key, .. } => Outcome::Removed(delete.execute([key.as_bytes()])? > 0),
-            });
-        }
-        if written > 0 {
-            // Twice as many as came may go: the table shrinks while no batch is long.
-            let past = "DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
-            let limit = i64::try_from(2 * written).unwrap_or(i64::MAX);
-            transaction.execute(past, [Value::Integer(milliseconds(earliest)), Value::Integer(limit)])?;
-        }
+                Outcome::Inserted(inserted)
+            }
+            Write::Remove { key, .. } => {
+                let mut delete = transaction.prepare_cached("DELETE FROM records WHERE key = ?1")?;
+                Outcome::Removed(delete.execute([key.as_bytes()])? > 0)
+            }
+        });
+    }
+    if written > 0 {
+        forget(&transaction, earliest, 2 * written)?;
     }
     transaction.commit()?;
     Ok(outcomes)
+}
+
+/// Writes all rows, or none. A row that has ended gives way; the first that has not forbids them all.
+fn insert(transaction: &Transaction<'_>, rows: &[Row], now: Timestamp) -> rusqlite::Result<Inserted> {
+    let mut upsert = transaction.prepare_cached(
+        "INSERT INTO records (key, expires_at, value) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, value = excluded.value WHERE records.expires_at <= ?4",
+    )?;
+    let savepoint = |command| if rows.len() > 1 { transaction.execute_batch(command) } else { Ok(()) };
+    savepoint("SAVEPOINT before")?;
+    for (at, Row { key, expires_at, value }) in rows.iter().enumerate() {
+        let twice = rows.iter().take(at).any(|earlier| earlier.key == *key);
+        if twice || upsert.execute((key.as_bytes(), expires_at, value, milliseconds(now)))? == 0 {
+            savepoint("ROLLBACK TO before; RELEASE before")?;
+            return Ok(Inserted::Exists(*key));
+        }
+    }
+    savepoint("RELEASE before")?;
+    Ok(Inserted::All)
+}
+
+/// Forgets so many of the rows that have ended: twice as many as came, so that the table shrinks while no step is long.
+fn forget(transaction: &Transaction<'_>, now: Timestamp, at_most: usize) -> rusqlite::Result<()> {
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    )?;
+    delete.execute((milliseconds(now), i64::try_from(at_most).unwrap_or(i64::MAX))).map(drop)
 }
