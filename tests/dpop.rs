@@ -9,7 +9,6 @@ use client_credentials::{
     AccessTokenValidator, Client, DpopNonces, Field, JwkSet, SigningAlgorithm, SigningKey, SigningKeys, SystemRandom,
     Thumbprint, TokenType,
 };
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -19,21 +18,15 @@ use support::*;
 const URL: &str = "https://as.example.com/oauth2/access_token";
 
 /// A key that proofs are made with.
-struct Prover(rcgen::KeyPair);
+struct Prover(key::Key);
 
 impl Prover {
     fn new() -> Self {
-        Self(rcgen::KeyPair::generate().unwrap())
-    }
-
-    fn jwk(&self) -> Value {
-        let point = self.0.public_key_raw();
-        let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
-        json!({ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..65]) })
+        Self(key::Key::new())
     }
 
     fn jkt(&self) -> String {
-        Thumbprint::of_jwk(&self.jwk().to_string()).unwrap().to_string()
+        Thumbprint::of_jwk(&self.0.jwk().to_string()).unwrap().to_string()
     }
 
     /// A proof with these claims in place of the ordinary ones; each has a `jti` of its own.
@@ -43,12 +36,7 @@ impl Prover {
         let mut claims = json!({ "jti": jti, "htm": "POST", "htu": url, "iat": NOW });
         claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
         claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        let header = Header {
-            typ: Some("dpop+jwt".into()),
-            jwk: Some(serde_json::from_value(self.jwk()).unwrap()),
-            ..Header::new(Algorithm::ES256)
-        };
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&self.0.serialize_der())).unwrap()
+        self.0.prove(&claims)
     }
 
     fn proof(&self) -> String {

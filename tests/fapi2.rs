@@ -6,40 +6,28 @@ mod support;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::{Client, Config, SigningAlgorithm, SigningKey, SigningKeys};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 use support::*;
 
 const ISSUER: &str = "https://as.example.com";
 
-/// A P-256 key, of the client or of its proofs.
-struct Key(rcgen::KeyPair);
+/// A key of the client, or of its proofs.
+struct Key(key::Key);
 
 impl Key {
     fn new() -> Self {
-        Self(rcgen::KeyPair::generate().unwrap())
-    }
-
-    fn jwk(&self) -> Value {
-        let point = self.0.public_key_raw();
-        let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
-        json!({ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..65]) })
-    }
-
-    fn sign(&self, header: Header, claims: &Value) -> String {
-        jsonwebtoken::encode(&header, claims, &EncodingKey::from_ec_der(&self.0.serialize_der())).unwrap()
+        Self(key::Key::new())
     }
 
     fn assertion(&self, jti: &str, others: Value) -> String {
         let claims = json!({ "iss": "c", "sub": "c", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": jti });
-        self.sign(Header::new(Algorithm::ES256), &with(claims, others))
+        self.0.sign(&Header::new(Algorithm::ES256), &with(claims, others))
     }
 
     fn proof(&self, jti: &str, others: Value) -> String {
         let claims = json!({ "jti": jti, "htm": "POST", "htu": format!("{ISSUER}/oauth2/access_token"), "iat": NOW });
-        let jwk = Some(serde_json::from_value(self.jwk()).unwrap());
-        let header = Header { typ: Some("dpop+jwt".into()), jwk, ..Header::new(Algorithm::ES256) };
-        self.sign(header, &with(claims, others))
+        self.0.prove(&with(claims, others))
     }
 }
 
@@ -51,7 +39,7 @@ fn with(mut claims: Value, others: Value) -> Value {
 fn registered(key: &Key, others: Value) -> Client {
     client(with(
         json!({
-            "client_id": "c", "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [key.jwk()] },
+            "client_id": "c", "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [key.0.jwk()] },
             "grant_types": ["client_credentials"], "scope": "read", "default_scope": "read",
         }),
         others,
@@ -179,7 +167,7 @@ fn what_contradicts_it_is_named() {
         (json!({ "token_endpoint_auth_method": "none" }), "none is not a method of fapi2"),
         (json!({ "assertion_audience": "legacy" }), "legacy contradicts fapi2"),
         (
-            json!({ "federated": [{ "issuer": "https://ci.example.com", "subject": "job", "audience": "api://elsewhere", "jwks": { "keys": [key.jwk()] } }] }),
+            json!({ "federated": [{ "issuer": "https://ci.example.com", "subject": "job", "audience": "api://elsewhere", "jwks": { "keys": [key.0.jwk()] } }] }),
             "federated[0].audience: another audience than the issuer contradicts fapi2",
         ),
         (json!({ "token_endpoint_auth_signing_alg": "RS256" }), "RS256 is not an algorithm of fapi2"),

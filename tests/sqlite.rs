@@ -258,3 +258,23 @@ fn it_keeps_every_promise() {
     run(conformance::token_store(async || open()));
     conformance::token_store_on_threads(async || open());
 }
+
+#[test]
+// req: ST-015
+fn processes_that_start_at_once_agree_on_the_schema() {
+    for _ in 0..10 {
+        let folder = Folder::new();
+        let all_start = Barrier::new(8);
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let (folder, all_start) = (&folder, &all_start);
+                scope.spawn(move || {
+                    all_start.wait();
+                    let store = folder.open();
+                    let record = one_time(1, number, NOW + 60);
+                    assert_eq!(run(store.insert(&[record], Timestamp::from_secs(NOW))).unwrap(), Inserted::All);
+                });
+            }
+        });
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it fails")]
 
+pub mod key;
 pub mod state;
 
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
