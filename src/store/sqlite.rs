@@ -3,13 +3,13 @@
 use super::StoreError;
 use crate::clock::Timestamp;
 use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 use tokio::sync::oneshot;
 
@@ -23,6 +23,8 @@ const QUEUE: usize = 4096;
 const GROUP: usize = 256;
 /// How long another process may hold the file.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait before trying again to open it.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Tokens and one-time values in a file of SQLite: for one node, or for several processes on one machine.
 ///
@@ -94,9 +96,13 @@ impl SqliteTokenStore {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SqliteError> {
         let path = std::path::absolute(path)?; // so that no name is special, as `:memory:` would be
         create(&path)?;
-        let mut writing = connect(&path)?;
-        migrate(&mut writing)?;
-        let reading = connect(&path)?;
+        let start = Instant::now();
+        let (writing, reading) = loop {
+            match connections(&path) {
+                Err(SqliteError::Open(error)) if is_busy(&*error) && start.elapsed() < PATIENCE => thread::sleep(PAUSE),
+                opened => break opened?,
+            }
+        };
         Ok(Self {
             writer: Worker::start("sqlite writer", move |jobs| write(writing, &jobs))?,
             reader: Worker::start("sqlite reader", move |jobs| read(&reading, &jobs))?,
@@ -138,6 +144,19 @@ fn create(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+/// A connection for the writer and one for the reader, to a file of this version.
+fn connections(path: &Path) -> Result<(Connection, Connection), SqliteError> {
+    let mut writing = connect(path)?;
+    migrate(&mut writing)?;
+    Ok((writing, connect(path)?))
+}
+
+/// Whether another process holds the file. SQLite does not wait by itself where the way of writing changes.
+fn is_busy(error: &(dyn Error + 'static)) -> bool {
+    let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// A connection that waits for others, and commits to the disk itself.
