@@ -163,12 +163,14 @@ fn a_realm_keeps_to_fapi2_by_itself() {
 }
 
 /// Serves a key set by plain HTTP on loopback, and counts how often it is asked.
+#[cfg_attr(not(feature = "jwks-uri"), expect(dead_code, reason = "nothing fetches"))]
 struct KeyServer {
     address: SocketAddr,
     body: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
 }
 
+#[cfg_attr(not(feature = "jwks-uri"), expect(dead_code, reason = "nothing fetches"))]
 impl KeyServer {
     fn start(body: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
