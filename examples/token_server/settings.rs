@@ -122,7 +122,10 @@ const NO_CERTIFICATES: &str = "no certificate can get here: needs client_ca or t
 /// A file that has been read, and not judged yet.
 pub(crate) struct Settings {
     /// Where relative file names start.
-    #[cfg_attr(not(any(feature = "jwt", feature = "sqlite")), expect(dead_code, reason = "only keys and stores are in files"))]
+    #[cfg_attr(
+        not(any(feature = "jwt", feature = "sqlite")),
+        expect(dead_code, reason = "only keys and stores are in files")
+    )]
     folder: PathBuf,
     root: Map<String, Value>,
     realms: BTreeMap<String, Map<String, Value>>,
