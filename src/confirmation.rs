@@ -20,9 +20,9 @@ use crate::request::TokenRequest;
 use crate::server::AuthorizationServer;
 #[cfg(feature = "mtls")]
 use crate::token::Thumbprint;
-use crate::token::{Confirmation, Record, TokenStore};
 #[cfg(feature = "dpop")]
-use crate::token::{RecordValue, dpop};
+use crate::token::dpop;
+use crate::token::{Confirmation, Record, TokenStore};
 
 /// What a token is bound to, and what that used up.
 #[derive(Default)]
@@ -78,7 +78,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let proof = dpop::check(request.dpop(), &asked, &rules)?;
         let key = self.keys.proof(&proof.jkt, &proof.jti);
         Ok(Bound {
-            one_time: vec![Record::new(key, proof.until.rounded_up(), RecordValue::OneTime)],
+            one_time: vec![Record::one_time(key, proof.until)],
             confirmation: Some(Confirmation::Jkt(proof.jkt)),
             dpop_nonce: proof.next_nonce,
         })

@@ -289,7 +289,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     ) -> Result<(AccessToken, Jti), Reason> {
         let key = self.signer(client.at)?;
         let jti = self.jti.next(&*self.random, client.at)?;
-        let (access_token, jti) = jwt::mint(&key, jti, &self.issuer, expires_at, &token)?;
+        let access_token = jwt::mint(&key, &jti, &self.issuer, expires_at, &token)?;
         if !once.is_empty() {
             let records: Vec<Record> = once.records().collect();
             match self.tokens.insert(&records, client.at).await.map_err(Reason::TokenStore)? {

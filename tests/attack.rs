@@ -7,31 +7,13 @@ mod support;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::store::{Capacity, MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AccessTokenValidator, Audience, AuthorizationServer, Client, PresentedToken, Scope, SigningAlgorithm, SigningKey,
+    AccessTokenValidator, Audience, AuthorizationServer, PresentedToken, Scope, SigningAlgorithm, SigningKey,
     SigningKeys, Thumbprint, Timestamp, TokenType,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
+use support::signed::{CREDENTIALS, about, ask, jwt_client};
 use support::*;
-
-const CREDENTIALS: &str = "client_id=myClient&client_secret=mySecret";
-
-fn jwt_client() -> Client {
-    client(json!({
-        "client_id": "myClient", "client_secret": "mySecret", "scope": "write", "grant_types": ["client_credentials"],
-        "token_endpoint_auth_method": "client_secret_post", "access_token_format": "jwt", "default_scope": "write",
-    }))
-}
-
-fn ask(server: &Server) -> String {
-    let answer = token(server, &Sent::form(format!("grant_type=client_credentials&{CREDENTIALS}")));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.text("access_token")
-}
-
-fn about(token: &str) -> Sent {
-    Sent::form(format!("token={token}&{CREDENTIALS}"))
-}
 
 fn is_active(server: &Server, token: &str) -> bool {
     introspect(server, &about(token)).json()["active"] == true

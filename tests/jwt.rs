@@ -10,27 +10,8 @@ use client_credentials::{
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
+use support::signed::{CREDENTIALS, about, ask, jwt_client};
 use support::*;
-
-/// Client, secret and format of an ordinary test.
-fn jwt_client() -> client_credentials::Client {
-    client(json!({
-        "client_id": "myClient", "client_secret": "mySecret", "scope": "write read", "grant_types": ["client_credentials"],
-        "token_endpoint_auth_method": "client_secret_post", "access_token_format": "jwt", "default_scope": "write",
-    }))
-}
-
-const CREDENTIALS: &str = "client_id=myClient&client_secret=mySecret";
-
-fn ask(server: &Server) -> String {
-    let answer = token(server, &Sent::form(format!("grant_type=client_credentials&{CREDENTIALS}")));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.text("access_token")
-}
-
-fn about(token: &str) -> Sent {
-    Sent::form(format!("token={token}&{CREDENTIALS}"))
-}
 
 /// Header and claims, unverified.
 fn parts(token: &str) -> (Value, Value) {

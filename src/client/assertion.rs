@@ -10,7 +10,7 @@ use crate::error::Reason;
 use crate::jose::{InvalidJwt, JwkSet, Jws, KeySource};
 use crate::profile::Profile;
 use crate::server::{AuthorizationServer, Config};
-use crate::token::{Record, RecordValue, TokenStore};
+use crate::token::{Record, TokenStore};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -229,11 +229,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
                 None
             }
         };
-        let once = Record::new(
-            self.keys.assertion(&client.client_id, jti),
-            exp.plus(*clock_skew).rounded_up(),
-            RecordValue::OneTime,
-        );
+        let once = Record::one_time(self.keys.assertion(&client.client_id, jti), exp.plus(*clock_skew));
         Ok(Found { one_time: vec![once], ..Found::new(client, method, secret) })
     }
 
@@ -258,7 +254,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         keys.verify(&assertion.jws, |algorithm| !algorithm.is_symmetric(), at).await?;
         let record = |jti: &str| {
             let key = self.keys.federated(&client.client_id, &federated.issuer, jti);
-            Record::new(key, exp.plus(skew).rounded_up(), RecordValue::OneTime)
+            Record::one_time(key, exp.plus(skew))
         };
         Ok(once.map(record).into_iter().collect())
     }

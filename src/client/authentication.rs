@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::{Reason, TokenError};
 use crate::request::{Credentials, Mechanism};
 use crate::server::{AuthorizationServer, ServerId};
-use crate::token::{Inserted, Record, RecordValue, TokenStore};
+use crate::token::{Inserted, Record, TokenStore};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -147,11 +147,8 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
             self.report(Endpoint::Token, Some(client.client_id.as_str()), None, &error);
             return Err(error);
         }
-        let record = |(value, end): &(&str, Timestamp)| Record {
-            key: self.keys.one_time(&client.client_id, value),
-            expires_at: end.rounded_up(),
-            value: RecordValue::OneTime,
-        };
+        let record =
+            |(value, end): &(&str, Timestamp)| Record::one_time(self.keys.one_time(&client.client_id, value), *end);
         let one_time = once.iter().map(record).collect();
         let found = Found { one_time, ..Found::new(client, AuthenticationMethod::Custom, None) };
         Ok(self.authenticated(found, at, Endpoint::Token, None))

@@ -65,17 +65,17 @@ impl JtiSource {
 /// that resource servers take.
 const MAX_WITH_DETAILS: usize = 8 * 1024 - "Bearer ".len();
 
-/// Signs a token, and hands back its `jti`.
+/// Signs a token.
 ///
 /// A JWT always has an audience; where none was chosen it is the issuer (RFC 9068 §2.2, §3).
 pub(crate) fn mint(
     key: &SigningKey,
-    jti: String,
+    jti: &str,
     issuer: &Arc<str>,
     expires_at: Timestamp,
     token: &TokenRecord,
-) -> Result<(AccessToken, String), Reason> {
-    let claims = write(issuer, expires_at, &jti, token);
+) -> Result<AccessToken, Reason> {
+    let claims = write(issuer, expires_at, jti, token);
     let signed = key.sign(JwtType::AccessToken, &claims).ok_or(Reason::Signature)?;
     if token.authorization_details.is_some() && signed.len() > MAX_WITH_DETAILS {
         return Err(Reason::AuthorizationDetailsTooLong); // no resource server would take it
@@ -84,7 +84,7 @@ pub(crate) fn mint(
     if signed.len() > MAX_TOKEN {
         return Err(Reason::InvalidGrant("as a signed token it is over 16 KiB"));
     }
-    Ok((AccessToken(signed), jti))
+    Ok(AccessToken(signed))
 }
 
 /// The claims that [`read`] reads.

@@ -317,6 +317,11 @@ impl Record {
     pub fn new(key: RecordKey, expires_at: Timestamp, value: RecordValue) -> Self {
         Self { key, expires_at, value }
     }
+
+    /// A value that was used and may not be used again before `until`, rounded up to a full second.
+    pub(crate) fn one_time(key: RecordKey, until: Timestamp) -> Self {
+        Self::new(key, until.rounded_up(), RecordValue::OneTime)
+    }
 }
 
 /// What a [`Record`] stands for.

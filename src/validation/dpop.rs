@@ -6,7 +6,7 @@ use crate::jose::JwsAlgorithm;
 use crate::request::Field;
 use crate::store::{AnyTokenStore, MemoryTokenStore};
 use crate::token::dpop::{self, DpopNonces, InvalidDpopProof};
-use crate::token::{Inserted, KeySpace, Record, RecordValue, TokenStore, TokenType};
+use crate::token::{Inserted, KeySpace, Record, TokenStore, TokenType};
 use crate::uri;
 
 /// What a resource server asks of proofs.
@@ -108,14 +108,14 @@ impl AccessTokenValidator {
             nonces: self.dpop.nonces.as_ref().map(|nonces| (nonces, &*self.issuer)),
         };
         let proof = dpop::check(field, &asked, &rules)?;
-        let once = (self.dpop.keys.proof(&proof.jkt, &proof.jti), proof.until.rounded_up());
+        let once = (self.dpop.keys.proof(&proof.jkt, &proof.jti), proof.until);
         Ok(PresentedToken { proof: Some(proof.jkt), once: Some(once), ..presented })
     }
 
     /// Takes the proof that came with a token, once.
     pub(super) async fn use_up(&self, presented: &PresentedToken<'_>, at: Timestamp) -> Result<(), AccessReason> {
         let Some((key, until)) = presented.once else { return Ok(()) };
-        let once = Record::new(key, until, RecordValue::OneTime);
+        let once = Record::one_time(key, until);
         match self.dpop.used.insert(&[once], at).await.map_err(AccessReason::ProofStore)? {
             Inserted::All => Ok(()),
             Inserted::Exists(_) => Err(InvalidDpopProof::Replayed.into()),
