@@ -55,6 +55,8 @@
 //! | `rar` | `authorization_details`: rich authorization requests (RFC 9396) |
 //! | `mtls` | `Client::tls_client_auth_subject_dn` and its like: clients that authenticate by a TLS certificate, and tokens that are bound to one (RFC 8705); turns on `jwt` |
 //! | `sqlite` | `store::SqliteTokenStore`: tokens in a file, for one node; needs a C compiler |
+//! | `postgres` | `store::PostgresTokenStore`: tokens in PostgreSQL, for several nodes |
+//! | `redis` | `store::RedisTokenStore`: tokens in Redis or a Redis Cluster, for several nodes |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 //! | `conformance` | `store::conformance`: a test suite for stores of one's own; for `[dev-dependencies]` |
 
@@ -173,8 +175,8 @@ pub mod http;
 pub mod guide {
     #[doc = include_str!("../docs/architecture.md")]
     pub mod architecture {}
-    #[doc = include_str!("../docs/operating.md")]
-    pub mod operating {}
+    #[doc = include_str!("../docs/operations.md")]
+    pub mod operations {}
 }
 
 #[cfg(all(doctest, feature = "http"))]

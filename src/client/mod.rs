@@ -30,7 +30,7 @@ pub(crate) mod secret;
 
 use crate::clock::Timestamp;
 #[cfg(feature = "jwt")]
-use crate::jose::{self, JwkSet, JwsAlgorithm};
+use crate::jose::{self, JwkSet, JwsAlgorithm, MacKey};
 #[cfg(feature = "jwt")]
 use crate::profile::Profile;
 use crate::random::{RandomError, RandomSource, SystemRandom};
@@ -318,10 +318,24 @@ impl Client {
     pub fn generate() -> Result<(Self, ClientSecret), RandomError> {
         let mut octets = [0; 16];
         SystemRandom.fill(&mut octets)?;
-        let secret = ClientSecret::generate(&SystemRandom)?;
         let mut client = Self::new(ClientId(URL_SAFE_NO_PAD.encode(octets).into()));
-        client.client_secrets.push(RegisteredSecret::new("1", SecretVerifier::sha256(secret.expose())));
+        let secret = client.add_generated_secret(&SystemRandom)?;
         Ok((client, secret))
+    }
+
+    /// Adds a random secret, named by the next number, and hands it out; kept raw where the client's method needs that.
+    pub(crate) fn add_generated_secret(&mut self, random: &dyn RandomSource) -> Result<ClientSecret, RandomError> {
+        let secret = ClientSecret::generate(random)?;
+        let numbers = self.client_secrets.iter().filter_map(|secret| secret.id.parse::<u64>().ok());
+        let id = numbers.max().unwrap_or_default().saturating_add(1).to_string();
+        let registered = RegisteredSecret::new(id, SecretVerifier::sha256(secret.expose()));
+        #[cfg(feature = "jwt")]
+        let registered = {
+            let is_mac = self.token_endpoint_auth_method.contains(&AuthenticationMethod::ClientSecretJwt);
+            RegisteredSecret { mac_key: is_mac.then(|| MacKey::new(secret.expose()).ok()).flatten(), ..registered }
+        };
+        self.client_secrets.push(registered);
+        Ok(secret)
     }
 
     fn empty(client_id: ClientId) -> Self {
@@ -433,11 +447,33 @@ impl Client {
         !self.disabled && self.tokens_not_before.is_none_or(|start| issued_at >= start)
     }
 
+    /// The faults of the registration by itself, whatever the server's configuration.
+    pub(crate) fn own_faults(&self) -> Vec<Fault> {
+        let mut faults = self.faults.clone();
+        if self.client_secrets.len() > MAX_SECRETS {
+            faults.push(Fault::new("client_secrets", format!("at most {MAX_SECRETS} secrets")));
+        }
+        let earlier = |at: usize| self.client_secrets.iter().take(at).map(|secret| &secret.id);
+        if self.client_secrets.iter().enumerate().any(|(at, secret)| earlier(at).any(|id| *id == secret.id)) {
+            let problem = "each needs an id of its own, so that events can tell them apart";
+            faults.push(Fault::new("client_secrets", problem));
+        }
+        if let (Some(default), Some(scope)) = (&self.default_scope, &self.scope)
+            && !scope.contains_all(default)
+        {
+            faults.push(Fault::new("default_scope", "every token of it must stand in scope"));
+        }
+        if self.access_token_lifetime.is_some_and(|seconds| !(1..=MAX_LIFETIME).contains(&seconds)) {
+            faults.push(Fault::new("access_token_lifetime", format!("must be 1 to {MAX_LIFETIME} seconds")));
+        }
+        faults
+    }
+
     /// The faults that forbid to use a client, however it was made; nothing is allocated for a sound one.
     ///
     /// A resource that cannot be known to the server is none of them: it is never granted.
     pub(crate) fn faults(&self, rules: &RegistrationRules<'_>) -> Vec<Fault> {
-        let mut faults = self.faults.clone();
+        let mut faults = self.own_faults();
         let methods = &self.token_endpoint_auth_method;
         let mut fault = |problem: String| faults.push(Fault::new("token_endpoint_auth_method", problem));
         for method in methods {
@@ -457,22 +493,6 @@ impl Client {
         if self.client_secrets.is_empty() && methods.iter().any(AuthenticationMethod::needs_secret) {
             faults
                 .push(Fault::new("client_secret", "a secret is needed for the registered token_endpoint_auth_method"));
-        }
-        if self.client_secrets.len() > MAX_SECRETS {
-            faults.push(Fault::new("client_secrets", format!("at most {MAX_SECRETS} secrets")));
-        }
-        let earlier = |at: usize| self.client_secrets.iter().take(at).map(|secret| &secret.id);
-        if self.client_secrets.iter().enumerate().any(|(at, secret)| earlier(at).any(|id| *id == secret.id)) {
-            let problem = "each needs an id of its own, so that events can tell them apart";
-            faults.push(Fault::new("client_secrets", problem));
-        }
-        if let (Some(default), Some(scope)) = (&self.default_scope, &self.scope)
-            && !scope.contains_all(default)
-        {
-            faults.push(Fault::new("default_scope", "every token of it must stand in scope"));
-        }
-        if self.access_token_lifetime.is_some_and(|seconds| !(1..=MAX_LIFETIME).contains(&seconds)) {
-            faults.push(Fault::new("access_token_lifetime", format!("must be 1 to {MAX_LIFETIME} seconds")));
         }
         if self.access_token_format == Some(AccessTokenFormat::Jwt) && cfg!(not(feature = "jwt")) {
             faults.push(Fault::new("access_token_format", "jwt is not in this build; opaque is"));

@@ -1,14 +1,14 @@
 //! Stores in memory: for tests, demos, and production on a single node.
 
-use super::StoreError;
+use super::{Added, ClientRegistry, Registered, StoreError};
 use crate::client::{Client, ClientStore};
 use crate::clock::Timestamp;
 use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenRecord, TokenStore};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// Clients in a map that can change while the server runs; a change is seen by the next request.
@@ -24,33 +24,49 @@ use std::time::Duration;
 /// # Ok::<(), client_credentials::RandomError>(())
 /// ```
 #[derive(Default)]
-pub struct MemoryClientStore(RwLock<HashMap<Arc<str>, Arc<Client>>>);
+pub struct MemoryClientStore {
+    clients: RwLock<HashMap<Arc<str>, Registered>>,
+    last_revision: AtomicI64,
+}
 
 impl MemoryClientStore {
     /// Adds a client, or changes it: the client that had this `client_id` before is handed back.
     pub fn insert(&self, client: impl Into<Arc<Client>>) -> Option<Arc<Client>> {
         let client = client.into();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(client.client_id.as_str().into(), client)
+        let before = self.writing().insert(client.client_id.as_str().into(), self.revised(client));
+        before.map(|registered| registered.client)
     }
 
     /// Takes a client out; its tokens are inactive from now on.
     pub fn remove(&self, client_id: &str) -> Option<Arc<Client>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(client_id)
+        self.writing().remove(client_id).map(|registered| registered.client)
     }
 
     /// The client of this `client_id`.
     pub fn get(&self, client_id: &str) -> Option<Arc<Client>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(client_id).cloned()
+        self.reading().get(client_id).map(|registered| Arc::clone(&registered.client))
     }
 
     /// How many clients there are.
     pub fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.reading().len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Registered>> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, HashMap<Arc<str>, Registered>> {
+        self.clients.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn revised(&self, client: Arc<Client>) -> Registered {
+        Registered::new(client, self.last_revision.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -68,6 +84,50 @@ impl<I: Into<Arc<Client>>> FromIterator<I> for MemoryClientStore {
 impl ClientStore for MemoryClientStore {
     async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
         Ok(self.get(client_id))
+    }
+}
+
+impl ClientRegistry for MemoryClientStore {
+    async fn add(&self, clients: &[Client]) -> Result<Added, StoreError> {
+        let mut map = self.writing();
+        let mut seen = HashSet::new();
+        for Client { client_id, .. } in clients {
+            if map.contains_key(client_id.as_str()) || !seen.insert(client_id.as_str()) {
+                return Ok(Added::Taken(client_id.clone()));
+            }
+        }
+        for client in clients {
+            map.insert(client.client_id.as_str().into(), self.revised(Arc::new(client.clone())));
+        }
+        Ok(Added::All)
+    }
+
+    async fn registered(&self, client_id: &str) -> Result<Option<Registered>, StoreError> {
+        Ok(self.reading().get(client_id).cloned())
+    }
+
+    async fn replace(&self, client: &Client, revision: i64) -> Result<bool, StoreError> {
+        let mut map = self.writing();
+        let Some(own) = map.get_mut(client.client_id.as_str()).filter(|own| own.revision == revision) else {
+            return Ok(false);
+        };
+        *own = self.revised(Arc::new(client.clone()));
+        Ok(true)
+    }
+
+    async fn delete(&self, client_id: &str) -> Result<bool, StoreError> {
+        Ok(self.remove(client_id).is_some())
+    }
+
+    async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Client>>, StoreError> {
+        let map = self.reading();
+        let mut page: Vec<_> = map.iter().filter(|(id, _)| after.is_none_or(|after| &***id > after)).collect();
+        if limit < page.len() {
+            page.select_nth_unstable_by_key(limit, |(id, _)| *id);
+            page.truncate(limit);
+        }
+        page.sort_unstable_by_key(|(id, _)| *id);
+        Ok(page.into_iter().map(|(_, registered)| Arc::clone(&registered.client)).collect())
     }
 }
 

@@ -14,11 +14,17 @@ mod any;
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 mod memory;
+mod registration;
+mod registry;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use any::{AnyClientStore, AnyTokenStore};
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
+pub use registration::Registrations;
+pub use registry::{Added, ClientRegistry, Registered, RegistryError};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteError, SqliteTokenStore};
 

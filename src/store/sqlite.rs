@@ -1,8 +1,9 @@
 //! Tokens in a file of SQLite: the durable store of one node.
 
 use super::StoreError;
+use super::row::{Row, milliseconds};
 use crate::clock::Timestamp;
-use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
+use crate::token::{Inserted, Record, RecordKey, TokenStore};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -245,11 +246,6 @@ struct Busy;
 #[error("the store's thread has ended")]
 struct Stopped;
 
-/// A row is not what this crate writes.
-#[derive(Debug, thiserror::Error)]
-#[error("a stored record cannot be read: {0}")]
-struct Unreadable(#[source] serde_json::Error);
-
 /// What SQLite said, for each of the calls that it said it to.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -274,8 +270,7 @@ fn find(connection: &Connection, key: RecordKey) -> Result<Option<Record>, Store
         select.query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()
     };
     let Some((expires_at, value)) = row().map_err(StoreError::new)? else { return Ok(None) };
-    let value: RecordValue = serde_json::from_str(&value).map_err(|error| StoreError::new(Unreadable(error)))?;
-    Ok(Some(Record::new(key, moment(expires_at), value)))
+    Row::read(key, expires_at, &value).map(Some)
 }
 
 // Writing.
@@ -283,29 +278,6 @@ fn find(connection: &Connection, key: RecordKey) -> Result<Option<Record>, Store
 enum Write {
     Insert { rows: Vec<Row>, now: Timestamp, answer: Answer<Inserted> },
     Remove { key: RecordKey, answer: Answer<bool> },
-}
-
-/// A record as the table has it.
-struct Row {
-    key: RecordKey,
-    expires_at: i64,
-    value: String,
-}
-
-impl Row {
-    fn of(record: &Record) -> Result<Self, StoreError> {
-        let value = serde_json::to_string(&record.value).map_err(StoreError::new)?;
-        Ok(Self { key: record.key, expires_at: milliseconds(record.expires_at), value })
-    }
-}
-
-/// Milliseconds since 1970, as SQLite counts; nothing that ends lies beyond them.
-fn milliseconds(moment: Timestamp) -> i64 {
-    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn moment(milliseconds: i64) -> Timestamp {
-    Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }
 
 fn write(mut connection: Connection, jobs: &Receiver<Write>) {

@@ -101,7 +101,7 @@ fn a_key_that_cannot_be_used_is_named() {
     }
 }
 
-/// The rotation of `docs/operating.md`: the new file before the old one, then after it; what was signed stays good.
+/// The rotation of `docs/operations.md`: the new file before the old one, then after it; what was signed stays good.
 #[test]
 fn keys_of_files_rotate_by_restarts() {
     let folder = Folder::new();
