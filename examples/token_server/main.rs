@@ -19,6 +19,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use clap::Parser;
+use client_credentials::store::AnyTokenStore;
 use client_credentials::{
     Claimed, Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, SystemClock, TokenRequest, http::respond,
 };
@@ -77,8 +78,16 @@ fn main() -> ExitCode {
     };
     let folder = arguments.config.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("")).to_owned();
     let settings = Settings::read(&text, folder);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log(&format!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let tokens = runtime.block_on(settings.tokens());
     // Judged before anything is bound: port 0 stands for a port that is not known yet.
-    match settings.build(&format!("{}://{}", settings.scheme(), settings.listen()), |_| ()) {
+    match settings.build(&format!("{}://{}", settings.scheme(), settings.listen()), &tokens, |_| ()) {
         Err(faults) => {
             for fault in faults {
                 log(&format!("error: {fault}"));
@@ -95,14 +104,7 @@ fn main() -> ExitCode {
         log("the configuration is valid");
         return ExitCode::SUCCESS;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            log(&format!("error: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(serve(&settings, arguments.config.is_none())) {
+    match runtime.block_on(serve(&settings, &tokens, arguments.config.is_none())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&format!("error: {error}"));
@@ -111,7 +113,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(
+    settings: &Settings,
+    tokens: &Result<AnyTokenStore, String>,
+    demo: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
     let listener = std::net::TcpListener::bind(settings.listen())?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
@@ -125,7 +131,7 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Box<dyn std::error
         }
         log(&event.to_string());
     };
-    let built = settings.build(&origin, observer).map_err(|faults| faults.join("; "))?;
+    let built = settings.build(&origin, tokens, observer).map_err(|faults| faults.join("; "))?;
     let Built { servers, limits, .. } = built;
     let limiter = Arc::clone(limiter.get_or_init(|| Arc::new(Limiter::new(limits))));
     let mount = servers.iter().find(|(path, _)| *path == "/").map(|(_, server)| mount_of(&server.config().issuer));

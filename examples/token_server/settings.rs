@@ -5,6 +5,8 @@ use crate::limiter::Limits;
 use crate::tls::{self, Tls};
 #[cfg(feature = "jwks-uri")]
 use client_credentials::JwksCache;
+#[cfg(feature = "postgres")]
+use client_credentials::store::PostgresTokenStore;
 #[cfg(feature = "sqlite")]
 use client_credentials::store::SqliteTokenStore;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
@@ -99,6 +101,20 @@ const LATER: &[&str] = &[
     "client_ca",
     #[cfg(not(feature = "mtls"))]
     "trusted_proxies",
+];
+
+/// Stores of the page that this build has not.
+const OTHER_STORES: &[&str] = &[
+    #[cfg(not(feature = "sqlite"))]
+    "sqlite",
+    #[cfg(not(feature = "postgres"))]
+    "postgres",
+    #[cfg(not(feature = "postgres"))]
+    "postgresql",
+    #[cfg(not(feature = "redis"))]
+    "redis",
+    #[cfg(not(feature = "redis"))]
+    "rediss",
 ];
 
 /// Keys that no realm has of its own.
@@ -197,10 +213,12 @@ impl Settings {
         if cfg!(feature = "mtls") && self.root.contains_key("tls_certificate") { "https" } else { "http" }
     }
 
-    /// Makes the servers, or lists all that is wrong. `origin` is the issuer where none is configured.
+    /// Makes the servers, or lists all that is wrong: `tokens` is what [`tokens`](Self::tokens) gave, `origin` the issuer where none is
+    /// configured.
     pub(crate) fn build(
         &self,
         origin: &str,
+        tokens: &Result<AnyTokenStore, String>,
         observer: impl Fn(&Event<'_>) + Clone + Send + Sync + 'static,
     ) -> Result<Built, Vec<String>> {
         let mut faults = self.faults.clone();
@@ -213,7 +231,17 @@ impl Settings {
                     .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) => {}
             Some(_) => faults.push("listen: must be HOST:PORT".into()),
         }
-        let tokens = self.tokens(&mut faults);
+        let store = self.root.get("store").and_then(Value::as_str).unwrap_or("memory");
+        if tokens.is_ok() && store != "memory" && !self.root.contains_key("issuer") {
+            // Records are kept under the issuer's name; what the listen address gives may be another one at the next start.
+            faults.push("issuer: is needed by a store that outlives the process".into());
+        }
+        // Memory stands in where there is a fault, which nothing is started with.
+        let memory = AnyTokenStore::new(MemoryTokenStore::default());
+        let tokens = tokens.as_ref().unwrap_or_else(|fault| {
+            faults.push(fault.clone());
+            &memory
+        });
         #[cfg(feature = "mtls")]
         let (mut has_self_signed, mut has_named) = (false, false);
         let mut server = |path: Option<&str>, own: &Map<String, Value>, faults: &mut Vec<String>| {
@@ -327,35 +355,28 @@ impl Settings {
         }
     }
 
-    /// The store of all realms. Memory stands in where there is a fault, which nothing is started with.
-    fn tokens(&self, faults: &mut Vec<String>) -> AnyTokenStore {
-        let memory = || AnyTokenStore::new(MemoryTokenStore::default());
+    /// Opens the store of all realms, or says what is wrong with it.
+    pub(crate) async fn tokens(&self) -> Result<AnyTokenStore, String> {
         let url = match self.root.get("store").map(Value::as_str) {
-            None | Some(Some("memory")) => return memory(),
+            None | Some(Some("memory")) => return Ok(AnyTokenStore::new(MemoryTokenStore::default())),
             Some(url) => url.unwrap_or_default(),
         };
         // The URL may hold a password, so it is not repeated.
-        let problem = match url.split_once(':') {
+        let opened = match url.split_once(':') {
             #[cfg(feature = "sqlite")]
-            Some(("sqlite", file)) if !file.is_empty() => {
-                if !self.root.contains_key("issuer") {
-                    // Records are kept under the issuer's name; what the listen address gives may be another one at the next start.
-                    faults.push("issuer: is needed by a store that outlives the process".into());
-                }
-                match SqliteTokenStore::open(self.folder.join(file)) {
-                    Ok(tokens) => return AnyTokenStore::new(tokens),
-                    Err(error) => format!("cannot be opened: {error}"),
-                }
+            Some(("sqlite", file)) if !file.is_empty() => SqliteTokenStore::open(self.folder.join(file))
+                .map(AnyTokenStore::new)
+                .map_err(|error| error.to_string()),
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => {
+                PostgresTokenStore::connect(url).await.map(AnyTokenStore::new).map_err(|error| error.to_string())
             }
-            #[cfg(not(feature = "sqlite"))]
-            Some(("sqlite", _)) => "sqlite is not in this build".into(),
-            Some((kind @ ("postgres" | "redis"), rest)) if rest.starts_with("//") => {
-                format!("{kind} is not in this build")
+            Some((kind, _)) if OTHER_STORES.contains(&kind) => {
+                return Err(format!("store: {kind} is not in this build"));
             }
-            _ => "must be memory or sqlite:FILE".into(),
+            _ => return Err("store: must be memory, sqlite:FILE, postgres://… or redis://…".into()),
         };
-        faults.push(format!("store: {problem}"));
-        memory()
+        opened.map_err(|problem| format!("store: cannot be opened: {problem}"))
     }
 
     /// The keys of one realm: read from the files that are named, each for the first algorithm that it fits and that has none

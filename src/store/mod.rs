@@ -14,6 +14,8 @@ mod any;
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod registration;
 mod registry;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
@@ -23,6 +25,8 @@ mod sqlite;
 
 pub use any::{AnyClientStore, AnyTokenStore};
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresClientStore, PostgresError, PostgresTokenStore, Watching};
 pub use registration::Registrations;
 pub use registry::{Added, ClientRegistry, Registered, RegistryError};
 #[cfg(feature = "sqlite")]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it fails")]
 
 pub mod key;
+pub mod servers;
 pub mod signed;
 pub mod state;
 

@@ -1,4 +1,4 @@
-//! `store = "sqlite:FILE"`: tokens that outlive the process, whatever ends it, and one file for several processes.
+//! Stores that outlive the process: tokens are there whatever ends it, and several processes share one store.
 
 use crate::assertions::{Signer, client, jwks, with_assertion};
 use crate::harness::*;
@@ -9,16 +9,66 @@ use std::thread;
 
 const CLIENT: (&str, &str) = ("durable", "q8-Durable-Client");
 
-/// A server on the file in that folder.
-fn config(folder: &Folder) -> String {
+/// A server on that store.
+fn config_on(store: &str) -> String {
     format!(
-        "issuer = \"https://as.example.com\"\nstore = \"sqlite:{}\"\n[[clients]]\nclient_id = {:?}\nclient_secret = {:?}\n\
+        "issuer = \"https://as.example.com\"\nstore = {store:?}\n[[clients]]\nclient_id = {:?}\nclient_secret = {:?}\n\
          token_endpoint_auth_method = [\"client_secret_basic\", \"client_secret_post\"]\ngrant_types = [\"client_credentials\"]\n\
          scope = \"read\"\ndefault_scope = \"read\"\n",
-        folder.0.join("tokens.db").display(),
-        CLIENT.0,
-        CLIENT.1
+        CLIENT.0, CLIENT.1
     )
+}
+
+/// A server on the file in that folder.
+fn config(folder: &Folder) -> String {
+    config_on(&format!("sqlite:{}", folder.0.join("tokens.db").display()))
+}
+
+/// Runs each of these on each store.
+macro_rules! on_each_store {
+    ($($name:ident),*) => {
+        mod sqlite {$(
+            #[test]
+            fn $name() {
+                let folder = crate::harness::Folder::new();
+                super::$name(&super::config(&folder));
+            }
+        )*}
+        #[cfg(feature = "postgres")]
+        mod postgres {$(
+            #[test]
+            #[ignore = "needs PostgreSQL: run tests/run"]
+            fn $name() {
+                super::$name(&super::config_on(&super::url("CLIENT_CREDENTIALS_POSTGRES")));
+            }
+        )*}
+        #[cfg(feature = "redis")]
+        mod redis {$(
+            #[test]
+            #[ignore = "needs Redis: run tests/run"]
+            fn $name() {
+                super::$name(&super::config_on(&super::url("CLIENT_CREDENTIALS_REDIS")));
+            }
+        )*}
+        #[cfg(feature = "redis")]
+        mod redis_cluster {$(
+            #[test]
+            #[ignore = "needs Redis: run tests/run"]
+            fn $name() {
+                super::$name(&super::config_on(&super::url("CLIENT_CREDENTIALS_REDIS_CLUSTER")));
+            }
+        )*}
+    };
+}
+on_each_store!(
+    a_token_is_there_after_a_restart_and_a_revocation_as_well,
+    what_was_acknowledged_survives_being_killed,
+    two_servers_sell_one_token_for_one_assertion
+);
+
+/// The URL of a server that `tests/run` has started.
+fn url(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/run"))
 }
 
 fn ask(server: &Server) -> Answer {
@@ -30,28 +80,24 @@ fn is_active(server: &Server, token: &str) -> bool {
 }
 
 // req: ST-001, ST-005, ST-013
-#[test]
-fn a_token_is_there_after_a_restart_and_a_revocation_as_well() {
-    let folder = Folder::new();
-    let (one, two) = (Server::start(&config(&folder)), Server::start(&config(&folder)));
+fn a_token_is_there_after_a_restart_and_a_revocation_as_well(config: &str) {
+    let (one, two) = (Server::start(config), Server::start(config));
     let (kept, revoked) = (ask(&one).token(), ask(&one).token());
     assert!(is_active(&two, &kept) && is_active(&two, &revoked));
     assert_eq!(two.post(REVOKE, CLIENT, &format!("token={revoked}")).status, 200);
     assert!(is_active(&one, &kept) && !is_active(&one, &revoked));
     one.finish();
     two.finish();
-    let again = Server::start(&config(&folder));
+    let again = Server::start(config);
     assert!(is_active(&again, &kept) && !is_active(&again, &revoked));
     again.finish();
 }
 
 // req: ST-005, ST-009
-#[test]
-fn what_was_acknowledged_survives_being_killed() {
-    let folder = Folder::new();
+fn what_was_acknowledged_survives_being_killed(config: &str) {
     let mut kept = Vec::new();
     for _ in 0..3 {
-        let server = Server::start(&config(&folder));
+        let server = Server::start(config);
         assert!(kept.iter().all(|token: &String| is_active(&server, token)));
         let acknowledged = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -75,7 +121,7 @@ fn what_was_acknowledged_survives_being_killed() {
         assert!(acknowledged.len() >= 100);
         kept.extend(acknowledged);
     }
-    let server = Server::start(&config(&folder));
+    let server = Server::start(config);
     let lost = kept.iter().filter(|token| !is_active(&server, token)).count();
     assert_eq!(lost, 0, "of {}", kept.len());
     server.finish();
@@ -90,17 +136,15 @@ fn try_to_ask(server: &Server) -> Option<String> {
 }
 
 // req: ST-006, ST-007
-#[test]
-fn two_servers_sell_one_token_for_one_assertion() {
-    let folder = Folder::new();
+fn two_servers_sell_one_token_for_one_assertion(config: &str) {
     let signer = Signer::new("a");
-    let config = format!("{}{}", config(&folder), client("signer", &format!("jwks = '{}'", jwks(&[&signer]))));
+    let config = format!("{config}{}", client("signer", &format!("jwks = '{}'", jwks(&[&signer]))));
     let servers = [Server::start(&config), Server::start(&config)];
-    let assertion = signer.assertion("signer", "https://as.example.com", "once");
+    let assertion = signer.assertion("signer", "https://as.example.com", &format!("once {}", std::process::id()));
     let request = Request::post(TOKEN, with_assertion(GRANT, &assertion));
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for number in 0..100 {
+        for number in 0..300 {
             let (servers, request, outcomes) = (&servers, &request, &outcomes);
             scope.spawn(move || {
                 let answer = servers[number % 2].send(request);
