@@ -376,6 +376,33 @@ async fn what_was_acknowledged_survives_the_death_of_the_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run tests/run"]
+// req: ST-005, ST-009
+async fn a_failover_is_followed_and_loses_nothing_that_a_synchronous_standby_has() {
+    let (first, clock) = (Private::start("postgres"), TestClock::at(NOW));
+    let second = Private::start_after("", "standby", &[&first.url]);
+    let change = sql(&first.url).await;
+    change.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.unwrap();
+    change.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    until(async || {
+        change.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[]).await.unwrap().len() == 1
+    })
+    .await;
+    let hosts = [&first.url, &second.url].map(|url| url.split(['@', '/']).nth(3).unwrap());
+    let url = format!("postgres://postgres@{}/postgres?target_session_attrs=read-write", hosts.join(","));
+    let server = node(ISSUER, &clock, tokens(&url).await);
+    let kept: Vec<String> = (0..50).map(|_| issue(&server).text("access_token")).collect();
+    first.kill();
+    assert_eq!(issue(&server).status, 503, "the standby only reads");
+    let change = sql(&second.url).await;
+    for command in ["SELECT pg_promote()", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"] {
+        change.batch_execute(command).await.unwrap();
+    }
+    until(async || issue(&server).status == 200).await;
+    assert!(kept.iter().all(|token| is_active(&server, token)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
 // req: ST-009
 async fn a_database_that_hangs_is_a_503_and_no_longer() {
     let (database, clock) = (Private::start("postgres"), TestClock::at(NOW));
@@ -395,7 +422,7 @@ async fn a_database_that_hangs_is_a_503_and_no_longer() {
 // req: ST-009, ST-010
 async fn a_full_disk_is_a_503_until_there_is_room() {
     // Files of at most 24 MB: enough for the log, not for the table.
-    let (database, clock) = (Private::start_after("ulimit -f 24576;", "postgres"), TestClock::at(NOW));
+    let (database, clock) = (Private::start_after("ulimit -f 24576;", "postgres", &[]), TestClock::at(NOW));
     let server = node(ISSUER, &clock, tokens(&database.url).await);
     let before = issue(&server).text("access_token");
     let fill = sql(&database.url).await;

@@ -1,6 +1,6 @@
 //! What the tests share: a server with a clock that stands still, and requests as plain data.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test panics where it fails")]
 
 pub mod key;
 pub mod servers;

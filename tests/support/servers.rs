@@ -18,26 +18,26 @@ pub struct Private {
 
 impl Private {
     /// Starts one after some commands of a shell, which set limits for it.
-    pub fn start_after(commands: &str, kind: &'static str) -> Self {
+    pub fn start_after(commands: &str, kind: &'static str, arguments: &[&str]) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("client-credentials-{kind}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut server = Self { kind, folder: std::env::temp_dir().join(name), url: String::new() };
-        server.url = server.servers(commands, kind);
+        server.url = server.servers(commands, kind, arguments);
         server
     }
 
     pub fn start(kind: &'static str) -> Self {
-        Self::start_after("", kind)
+        Self::start_after("", kind, &[])
     }
 
     /// Ends it as `kill -9` does; what is on the disk stays.
     pub fn kill(&self) {
-        self.servers("", "stop");
+        self.servers("", "stop", &[]);
     }
 
     /// Starts it again where it was.
     pub fn restart(&self) {
-        assert_eq!(self.servers("", self.kind), self.url);
+        assert_eq!(self.servers("", self.kind, &[]), self.url);
     }
 
     /// Sends a signal to its first process.
@@ -49,11 +49,12 @@ impl Private {
         assert!(Command::new("sh").args(["-c", &group]).status().unwrap().success());
     }
 
-    fn servers(&self, commands: &str, command: &str) -> String {
+    fn servers(&self, commands: &str, command: &str, arguments: &[&str]) -> String {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers");
         let output = Command::new("bash")
             .args(["-c", &format!("{commands} exec \"$0\" \"$@\""), script, command])
             .arg(&self.folder)
+            .args(arguments)
             .stdin(Stdio::null())
             .output()
             .unwrap();
