@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 /// Callers that wait at one time.
 const CALLERS: usize = 64;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 40;
 
 fn main() {
     let Ok(url) = std::env::var("CLIENT_CREDENTIALS_POSTGRES") else {
@@ -37,7 +37,7 @@ fn main() {
     };
     // `cargo bench` passes `--bench`; without it (as a test) a short round shows that everything still runs.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
-    let (batch, rounds, rows) = if is_test { (CALLERS, 1, 1000) } else { (20 * CALLERS, ROUNDS, rows()) };
+    let (batch, rounds, rows) = if is_test { (CALLERS, 1, 1000) } else { (16 * CALLERS, ROUNDS, rows()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let bench = Bench::new(&url).await;
@@ -101,35 +101,32 @@ impl Bench {
         assert!(response.body().len() > 100);
     }
 
-    /// Issues and bare inserts in turns, alone and many at once.
+    /// Issues and bare inserts in turns, alone and many at once: the median of each, and of the rates' ratio in one turn.
     async fn compare(&self, batch: usize, rounds: usize) {
-        let mut times: [Vec<Duration>; 4] = Default::default();
-        for round in 0..=rounds {
-            let ours = [
-                at_once(batch / 10, 1, || self.clone().issue()).await,
-                at_once(batch, CALLERS, || self.clone().issue()).await,
-            ];
-            let bare = [
-                at_once(batch / 10, 1, || self.clone().bare()).await,
-                at_once(batch, CALLERS, || self.clone().bare()).await,
-            ];
-            if round > 0 || rounds == 1 {
-                // The first one connects and prepares.
-                for (times, time) in times.iter_mut().zip([bare[0], ours[0], bare[1], ours[1]]) {
-                    times.push(time);
+        println!("{:<16} {:>12} {:>12} {:>8} {:>14}", "", "bare µs", "issue µs", "rate", "10 % to 90 %");
+        for (name, count, callers) in [("one caller", batch / 20, 1), ("64 callers", batch, CALLERS)] {
+            let (mut bare, mut ours, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+            // The first turn connects and prepares.
+            for turn in 0..=rounds {
+                let once_bare = micros(at_once(count, callers, || self.clone().bare()).await);
+                let once_ours = micros(at_once(count, callers, || self.clone().issue()).await);
+                if turn > 0 {
+                    bare.push(once_bare);
+                    ours.push(once_ours);
+                    rates.push(once_bare / once_ours);
                 }
             }
-        }
-        let median = |times: &mut Vec<Duration>| {
-            times.sort_unstable();
-            times[times.len() / 2]
-        };
-        let [bare_alone, alone, bare_many, many] = &mut times;
-        println!("{:<44} {:>12} {:>8} {:>8}", "", "median µs", "× bare", "rate");
-        for (name, bare, ours) in [("one caller", bare_alone, alone), ("64 callers", bare_many, many)] {
-            let (bare, ours) = (micros(median(bare)), micros(median(ours)));
-            println!("{:<44} {bare:>12.1} {:>8.2} {:>8.2}", format!("{name}: bare insert"), 1.0, 1.0);
-            println!("{:<44} {ours:>12.1} {:>8.2} {:>8.2}", format!("{name}: issue"), ours / bare, bare / ours);
+            let at = |values: &mut Vec<f64>, share: usize| {
+                values.sort_unstable_by(f64::total_cmp);
+                values[(values.len() - 1) * share / 100]
+            };
+            println!(
+                "{name:<16} {:>12.1} {:>12.1} {:>8.2} {:>14}",
+                at(&mut bare, 50),
+                at(&mut ours, 50),
+                at(&mut rates, 50),
+                format!("{:.2}–{:.2}", at(&mut rates, 10), at(&mut rates, 90)),
+            );
         }
     }
 

@@ -120,6 +120,7 @@ async fn it_keeps_every_promise() {
     let url = database().await;
     let shared = tokens(&url).await;
     conformance::token_store(async || shared.clone()).await;
+    wait(|| conformance::token_store_on_threads(async || shared.clone()));
     let next = AtomicUsize::new(0);
     let registry = async |registered: Vec<Client>| {
         let issuer = format!("https://as.example.com/{}", next.fetch_add(1, Ordering::Relaxed));

@@ -20,6 +20,8 @@ mod registration;
 mod registry;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod row;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod runtime;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

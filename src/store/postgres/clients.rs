@@ -80,7 +80,7 @@ impl PostgresClientStore {
     /// # Errors
     /// [`PostgresError::Url`] and [`PostgresError::Tls`]. The database need not be there yet.
     ///
-    /// Ends when what it returns is dropped. Must be called on tokio's runtime.
+    /// Ends when what it returns is dropped.
     pub fn watch(
         &self,
         url: &str,
@@ -106,7 +106,7 @@ impl PostgresClientStore {
         T::TlsConnect: Send,
         <T::TlsConnect as tokio_postgres::tls::TlsConnect<tokio_postgres::Socket>>::Future: Send,
     {
-        watch(config, tls, self.registrations.issuer().into(), changed)
+        watch(&self.database.runtime, config, tls, self.registrations.issuer().into(), changed)
     }
 }
 

@@ -11,11 +11,12 @@ pub use tokens::PostgresTokenStore;
 pub use watch::Watching;
 
 use super::StoreError;
+use super::runtime::Runtime;
 use deadpool_postgres::tokio_postgres::config::SslMode;
 use deadpool_postgres::tokio_postgres::error::SqlState;
 use deadpool_postgres::tokio_postgres::{self, Config, NoTls};
 use deadpool_postgres::{
-    GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
 };
 use std::error::Error;
 use std::fmt;
@@ -51,6 +52,9 @@ pub enum PostgresError {
     /// Text of any language cannot be kept.
     #[error("the database has the encoding {0}; UTF8 is needed")]
     Encoding(String),
+    /// There is no Tokio runtime where the store was to be made.
+    #[error("connections to PostgreSQL need a Tokio runtime")]
+    NoRuntime,
     /// A later version of this crate has changed the schema.
     #[error("the database has version {found} of the schema, and this build knows up to {known}")]
     #[expect(missing_docs)]
@@ -73,6 +77,7 @@ impl From<PoolError> for PostgresError {
 #[derive(Clone)]
 struct Database {
     pool: Pool,
+    runtime: Runtime,
 }
 
 impl Database {
@@ -95,14 +100,15 @@ impl Database {
             .create_timeout(Some(PATIENCE))
             .recycle_timeout(Some(PATIENCE))
             .post_create(begin)
-            .runtime(Runtime::Tokio1)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
             .build();
         Self::new(pool.map_err(|error| PostgresError::Database(Box::new(error)))?).await
     }
 
     async fn new(pool: Pool) -> Result<Self, PostgresError> {
+        let runtime = Runtime::current().map_err(|_| PostgresError::NoRuntime)?;
         migrate(&mut pool.get().await?).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, runtime })
     }
 
     /// Asks the database, and waits for its answer within bounds.
@@ -123,6 +129,14 @@ impl Database {
         if self.pool.status().waiting >= QUEUE {
             return Err(StoreError::new(Busy));
         }
+        self.runtime.inside(self.ask_now(patience, question)).await
+    }
+
+    async fn ask_now<A>(
+        &self,
+        patience: Duration,
+        question: impl AsyncFnOnce(&mut Object) -> Result<A, tokio_postgres::Error>,
+    ) -> Result<A, StoreError> {
         let mut connection = self.pool.get().await.map_err(|error| StoreError::new(Failed(error)))?;
         match tokio::time::timeout(patience, question(&mut connection)).await {
             Ok(Ok(answer)) => Ok(answer),

@@ -33,7 +33,8 @@ const PATIENCE_WITH_SWEEP: Duration = Duration::from_secs(10);
 /// as is whatever the server refuses: a full disk, a database that only reads. The next call tries anew, on a new connection where the
 /// old one is lost or leads to a server that no longer writes. A URL may name several hosts with `target_session_attrs=read-write`.
 ///
-/// Needs tokio's runtime, with time and I/O.
+/// Made inside a Tokio runtime with timers and sockets, which has to run as long as the store is used; its methods can be called from any
+/// thread and any executor.
 ///
 /// ```no_run
 /// use client_credentials::store::{MemoryClientStore, PostgresTokenStore};
@@ -115,7 +116,7 @@ impl PostgresTokenStore {
         let is_due = before / BETWEEN_SWEEPS != before.wrapping_add(rows) / BETWEEN_SWEEPS;
         if is_due && !self.sweeps.running.swap(true, Ordering::Acquire) {
             let store = self.clone();
-            tokio::spawn(async move {
+            self.database.runtime.spawn(async move {
                 let _ = store.remove_expired(now).await; // the next one tries again
                 store.sweeps.running.store(false, Ordering::Release);
             });

@@ -1,5 +1,6 @@
 //! Changes of clients, as PostgreSQL tells them to who listens.
 
+use crate::store::runtime::Runtime;
 use deadpool_postgres::tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use deadpool_postgres::tokio_postgres::{self, AsyncMessage, Config, Socket};
 use futures_util::stream::{self, StreamExt};
@@ -23,6 +24,7 @@ impl Drop for Watching {
 }
 
 pub(super) fn watch<T>(
+    runtime: &Runtime,
     config: Config,
     tls: T,
     issuer: Arc<str>,
@@ -34,7 +36,7 @@ where
     T::TlsConnect: Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    Watching(tokio::spawn(async move {
+    Watching(runtime.spawn(async move {
         let [first, longest] = PAUSES;
         let mut pause = first;
         loop {
