@@ -10,6 +10,7 @@
 //! ```
 
 mod any;
+mod cache;
 #[cfg(feature = "conformance")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -22,6 +23,7 @@ mod row;
 mod sqlite;
 
 pub use any::{AnyClientStore, AnyTokenStore};
+pub use cache::CachedClientStore;
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
 pub use registration::Registrations;
 pub use registry::{Added, ClientRegistry, Registered, RegistryError};
