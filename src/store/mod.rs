@@ -19,6 +19,8 @@ mod registration;
 mod registry;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod row;
+#[cfg(feature = "jwt")]
+mod sealing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -27,6 +29,8 @@ pub use cache::CachedClientStore;
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
 pub use registration::Registrations;
 pub use registry::{Added, ClientRegistry, Registered, RegistryError};
+#[cfg(feature = "jwt")]
+pub use sealing::{InvalidSealingKeys, SealingKeys};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteError, SqliteTokenStore};
 
