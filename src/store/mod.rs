@@ -23,6 +23,7 @@ mod row;
 mod sealing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod verifiers;
 
 pub use any::{AnyClientStore, AnyTokenStore};
 pub use cache::CachedClientStore;
@@ -33,6 +34,7 @@ pub use registry::{Added, ClientRegistry, Registered, RegistryError};
 pub use sealing::{InvalidSealingKeys, SealingKeys};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteError, SqliteTokenStore};
+pub use verifiers::{InvalidVerifiers, read_verifiers};
 
 use std::error::Error;
 use std::fmt;
