@@ -119,6 +119,7 @@ pub use jose::{
     FetchedJwks, InvalidJwk, InvalidJwt, InvalidKey, JwkSet, JwksCache, JwksError, JwsAlgorithm, MacKey,
     SigningAlgorithm, SigningKey, SigningKeys,
 };
+mod flight;
 pub mod store;
 pub use store::StoreError;
 

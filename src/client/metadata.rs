@@ -342,29 +342,49 @@ fn without_value(error: &serde_json::Error) -> String {
 impl<'de> Deserialize<'de> for Client {
     /// Reads a map with a valid `client_id`; whatever else is wrong becomes a [`Fault`] of the client.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a client registration")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Members::default();
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if members.values.contains_key(&key) {
-                        members.faults.push(Fault::new(key.clone(), "stands twice"));
-                    }
-                    members.values.insert(key, value);
-                }
-                Ok(members)
-            }
-        }
-        let mut members = deserializer.deserialize_map(MembersVisitor)?;
-        let client_id = members.values.remove("client_id").ok_or_else(|| D::Error::missing_field("client_id"))?;
-        let client_id =
-            serde_json::from_value(client_id).map_err(|error| D::Error::custom(format_args!("client_id: {error}")))?;
+        let (members, client_id) = members(deserializer)?;
         Ok(members.into_client(client_id))
     }
+}
+
+#[cfg(feature = "jwt")]
+impl Client {
+    /// Reads what stands in a database, where `client_secrets` are kept in another form: `restore` makes the serde form of it.
+    pub(crate) fn read_stored<E>(
+        text: &str,
+        restore: impl FnOnce(&ClientId, &mut Value) -> Result<(), E>,
+    ) -> Result<Result<Self, E>, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let (mut members, client_id) = members(&mut deserializer)?;
+        deserializer.end()?;
+        let restored = members.values.get_mut("client_secrets").map_or(Ok(()), |secrets| restore(&client_id, secrets));
+        Ok(restored.map(|()| members.into_client(client_id)))
+    }
+}
+
+fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(Members, ClientId), D::Error> {
+    struct MembersVisitor;
+    impl<'de> Visitor<'de> for MembersVisitor {
+        type Value = Members;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a client registration")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+            let mut members = Members::default();
+            while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                if members.values.contains_key(&key) {
+                    members.faults.push(Fault::new(key.clone(), "stands twice"));
+                }
+                members.values.insert(key, value);
+            }
+            Ok(members)
+        }
+    }
+    let mut members = deserializer.deserialize_map(MembersVisitor)?;
+    let client_id = members.values.remove("client_id").ok_or_else(|| D::Error::missing_field("client_id"))?;
+    let client_id =
+        serde_json::from_value(client_id).map_err(|error| D::Error::custom(format_args!("client_id: {error}")))?;
+    Ok((members, client_id))
 }
 
 /// The serde form on the way out; its order is that of the documentation.

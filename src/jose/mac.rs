@@ -36,6 +36,11 @@ impl MacKey {
         if fits { Ok(Self(octets)) } else { Err(InvalidKey { problem: "of a MAC must have 32 to 1024 octets" }) }
     }
 
+    /// The key itself.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.0
+    }
+
     /// What `client_secret_basic` and `client_secret_post` would check the same secret with.
     pub(crate) fn verifier(&self) -> SecretVerifier {
         SecretVerifier::of_octets(&self.0)

@@ -21,6 +21,7 @@ mod jws;
 mod keys;
 mod mac;
 mod remote;
+mod seal;
 mod signing;
 mod source;
 
@@ -42,6 +43,7 @@ pub use mac::MacKey;
 #[cfg(feature = "dpop")]
 pub(crate) use mac::TagKey;
 pub use remote::{FetchedJwks, JwksCache, JwksError};
+pub(crate) use seal::SealKey;
 pub(crate) use signing::JwtType;
 pub use signing::{InvalidKey, SigningAlgorithm, SigningKey};
 pub(crate) use source::KeySource;

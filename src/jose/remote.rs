@@ -4,6 +4,7 @@
 
 use super::jwk::{InvalidJwk, JwkSet};
 use crate::clock::Timestamp;
+use crate::flight::Flight;
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
@@ -87,7 +88,7 @@ pub struct JwksCache {
 struct Entry {
     state: Mutex<State>,
     /// Held by the caller that drives the fetch. A fetch whose caller went away stays here for the next one.
-    flight: tokio::sync::Mutex<Option<Answer>>,
+    flight: Flight<Answer>,
 }
 
 #[derive(Default)]
@@ -178,11 +179,11 @@ impl JwksCache {
         let mut flight = match next {
             Next::Take(set) => return Ok(set),
             Next::Fail(error) => return Err(error),
-            Next::FetchAhead(set) => match entry.flight.try_lock() {
-                Ok(flight) => flight,
-                Err(_) => return Ok(set),
+            Next::FetchAhead(set) => match entry.flight.try_lead() {
+                Some(flight) => flight,
+                None => return Ok(set),
             },
-            Next::Fetch => entry.flight.lock().await,
+            Next::Fetch => entry.flight.lead().await,
         };
         // Whoever waited for a fetch takes what it brought, however long that took.
         let next = {
@@ -205,7 +206,7 @@ impl JwksCache {
     pub(crate) async fn other_keys(&self, uri: &str, seen: &JwkSet, now: Timestamp) -> Option<JwkSet> {
         let entry = self.entry(uri);
         // The keys may be on their way already, so wait first and ask then whether a fetch is due.
-        let mut flight = entry.flight.lock().await;
+        let mut flight = entry.flight.lead().await;
         {
             let mut state = entry.state();
             if let Some(set) = state.other_than(seen, now, self.stale) {

@@ -10,6 +10,7 @@
 //! ```
 
 mod any;
+mod cache;
 #[cfg(feature = "conformance")]
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -22,17 +23,24 @@ mod registry;
 mod row;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod runtime;
+#[cfg(feature = "jwt")]
+mod sealing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod verifiers;
 
 pub use any::{AnyClientStore, AnyTokenStore};
+pub use cache::CachedClientStore;
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresClientStore, PostgresError, PostgresTokenStore, Watching};
 pub use registration::Registrations;
 pub use registry::{Added, ClientRegistry, Registered, RegistryError};
+#[cfg(feature = "jwt")]
+pub use sealing::{InvalidSealingKeys, SealingKeys};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteError, SqliteTokenStore};
+pub use verifiers::{InvalidVerifiers, read_verifiers};
 
 use std::error::Error;
 use std::fmt;
