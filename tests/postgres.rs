@@ -5,10 +5,10 @@
 mod support;
 
 use client_credentials::store::{
-    ClientRegistry, MemoryClientStore, PostgresClientStore, PostgresError, PostgresTokenStore,
+    CachedClientStore, ClientRegistry, MemoryClientStore, PostgresClientStore, PostgresError, PostgresTokenStore,
 };
 use client_credentials::{
-    AuthorizationServer, Client, ClientStore, Inserted, Record, RecordKey, RecordValue, Timestamp, TokenStore,
+    AuthorizationServer, Client, ClientStore, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenStore,
 };
 use deadpool_postgres::tokio_postgres::{self, NoTls};
 use serde_json::json;
@@ -203,6 +203,13 @@ async fn what_is_past_leaves_by_itself_and_what_lives_stays() {
     assert_eq!(store.remove_expired(at(NOW + 71)).await.unwrap(), 20);
 }
 
+/// How many statements the database was sent, but for those that count them.
+async fn calls(counted: &tokio_postgres::Client) -> i64 {
+    let all = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
+        WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query NOT LIKE '%pg_stat%'";
+    counted.query_one(all, &[]).await.unwrap().get(0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run tests/run"]
 async fn an_issue_is_one_statement() {
@@ -211,22 +218,17 @@ async fn an_issue_is_one_statement() {
     counted.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await.unwrap();
     let server = node(ISSUER, &clock, tokens(&url).await);
     assert_eq!(issue(&server).status, 200); // prepares
-    let calls = async || {
-        let all = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
-            WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query NOT LIKE '%pg_stat%'";
-        counted.query_one(all, &[]).await.unwrap().get::<_, i64>(0)
-    };
-    let before = calls().await;
+    let before = calls(&counted).await;
     for _ in 0..20 {
         assert_eq!(issue(&server).status, 200);
     }
-    assert_eq!(calls().await - before, 20);
-    let before = calls().await;
+    assert_eq!(calls(&counted).await - before, 20);
+    let before = calls(&counted).await;
     let records = [one_time(1, 1, NOW + 60), one_time(1, 2, NOW + 60)];
     assert_eq!(server.tokens().insert(&records, at(NOW)).await.unwrap(), Inserted::All);
     // The call, and what its function does at the server itself.
     let tracked = counted.query_one("SHOW pg_stat_statements.track", &[]).await.unwrap().get::<_, String>(0);
-    assert_eq!((tracked.as_str(), calls().await - before), ("top", 1));
+    assert_eq!((tracked.as_str(), calls(&counted).await - before), ("top", 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -503,6 +505,50 @@ async fn every_node_hears_of_changed_clients() {
     assert_eq!(heard.recv().await.unwrap(), None);
     drop(watching);
     assert_eq!(heard.recv().await, None, "and ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+async fn a_node_that_caches_clients_hears_of_a_change_on_another_and_asks_nothing_else() {
+    let (url, clock) = (database().await, TestClock::at(NOW));
+    let (administration, tokens) = (PostgresClientStore::connect(&url, ISSUER).await.unwrap(), tokens(&url).await);
+    let mut registered = Client::new("c".parse().unwrap());
+    registered.scope = Some(Scope::parse("read").unwrap());
+    registered.token_endpoint_auth_method = vec!["client_secret_post".into()];
+    let secret = administration.register(registered).await.unwrap();
+
+    let cache = Arc::new(CachedClientStore::new(tokens.clients(ISSUER)));
+    let (told, mut heard) = (Arc::clone(&cache), mpsc::unbounded_channel());
+    let watching = administration.watch(&url, move |changed| {
+        match changed {
+            Some(client_id) => told.invalidate(client_id),
+            None => told.invalidate_all(),
+        }
+        heard.0.send(()).unwrap();
+    });
+    let _watching = watching.unwrap();
+    heard.1.recv().await.unwrap();
+    let server = AuthorizationServer::new(config(json!({})), cache, tokens).unwrap().with_clock(clock);
+    let ask = |secret: &str| {
+        let form = format!("grant_type=client_credentials&client_id=c&client_secret={secret}&scope=read");
+        wait(|| token(&server, &Sent::form(form))).status
+    };
+    assert_eq!(ask(secret.expose()), 200);
+
+    let counted = sql(&url).await;
+    counted.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await.unwrap();
+    let (before, mut kinds) = (calls(&counted).await, 0);
+    for _ in 0..20 {
+        kinds += usize::from(ask(secret.expose()) == 200);
+    }
+    assert_eq!((kinds, calls(&counted).await - before), (20, 20), "one insert each");
+
+    let second = administration.rotate_secret("c", std::time::Duration::ZERO, at(NOW)).await.unwrap();
+    heard.1.recv().await.unwrap();
+    assert_eq!((ask(secret.expose()), ask(second.expose())), (401, 200));
+    administration.disable("c").await.unwrap();
+    heard.1.recv().await.unwrap();
+    assert_eq!(ask(second.expose()), 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
