@@ -14,6 +14,8 @@ mod any;
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod registration;
 mod registry;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
@@ -21,6 +23,8 @@ mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisError, RedisTokenStore};
 pub use any::{AnyClientStore, AnyTokenStore};
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
 pub use registration::Registrations;
