@@ -26,11 +26,12 @@ const LONGEST: i64 = i64::MAX / 2;
 /// the nodes need not agree.
 ///
 /// **What is kept** is up to Redis's own settings. With `appendonly yes` and `appendfsync always` whatever was acknowledged
-/// survives the end of Redis and of its machine; with `everysec` the end of Redis, and of the machine all but the last second or two.
-/// Without `appendonly` a restart forgets what was written since the last snapshot, or all. Replication is asynchronous: a failover may
-/// forget the last moments, and with them one-time values, which could then be used again, and revocations
-/// (`min-replicas-to-write` and `min-replicas-max-lag` bound how much). `maxmemory-policy` must be `noeviction`, since any other would
-/// drop one-time values that are still needed; [`connect`](Self::connect) refuses a server that says otherwise.
+/// survives the end of Redis and of its machine. With `everysec` up to two seconds may be forgotten, by the end of Redis alone as well:
+/// where the disk is busy, Redis answers before it writes. Without `appendonly` a restart forgets what was written since the last
+/// snapshot, or all. Replication is asynchronous: a failover may forget the last moments (`min-replicas-to-write` and
+/// `min-replicas-max-lag` bound how many). What is forgotten are tokens, but revocations and one-time values too, which could then be
+/// used again. `maxmemory-policy` must be `noeviction`, since any other would drop one-time values that are still needed;
+/// [`connect`](Self::connect) refuses a server that says otherwise.
 ///
 /// **Failures.** A call waits for two seconds at most, and not at all where 4096 calls wait already. Whatever Redis refuses
 /// (memory full, a replica, still loading, a disk that fails) is a [`StoreError`]: nothing of the call is kept. An answer that is
