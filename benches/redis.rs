@@ -18,6 +18,7 @@ use client_credentials::{
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{IntoConnectionInfo, cmd, pipe};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +52,6 @@ struct Bench {
     now: Timestamp,
     /// Of this run, for its keys.
     run: u128,
-    secret: String,
 }
 
 #[derive(Clone, Copy)]
@@ -59,14 +59,18 @@ enum Way {
     Bare,
     Store,
     Issue,
+    /// Of every so manieth record.
+    Get(u64),
 }
 
 impl Bench {
     async fn new(url: &str) -> Self {
         let store = Arc::new(RedisTokenStore::connect(url).await.unwrap());
-        let (mut client, secret) = Client::generate().unwrap();
-        client.client_id = "myClient".parse().unwrap();
-        client.scope = Some(Scope::parse("read write").unwrap());
+        let client: Client = serde_json::from_value(json!({
+            "client_id": "myClient", "client_secret": "mySecret", "scope": "read write",
+            "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
+        }))
+        .unwrap();
         let clients = [client].into_iter().collect::<MemoryClientStore>();
         let server =
             AuthorizationServer::new(Config::new("https://as.example.com"), clients, Arc::clone(&store)).unwrap();
@@ -78,7 +82,7 @@ impl Bench {
         let client = redis::Client::open(address).unwrap();
         let bare = ConnectionManager::new_with_config(client, config).await.unwrap();
         let run = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-        Self { server, store, bare, now: SystemClock.now(), run, secret: secret.expose().to_owned() }
+        Self { server, store, bare, now: SystemClock.now(), run }
     }
 
     fn record(&self, number: u64) -> Record {
@@ -108,15 +112,16 @@ impl Bench {
             Way::Store => {
                 assert_eq!(self.store.insert(&[self.record(number)], self.now).await.unwrap(), Inserted::All);
             }
+            Way::Get(every) => {
+                assert!(self.store.get(&self.record(number * every).key).await.unwrap().is_some());
+            }
             Way::Issue => {
-                let body = format!(
-                    "grant_type=client_credentials&client_id=myClient&client_secret={}&scope=read+write",
-                    self.secret
-                );
+                const BODY: &[u8] =
+                    b"grant_type=client_credentials&client_id=myClient&client_secret=mySecret&scope=read+write";
                 let parts = Parts {
                     method: "POST",
                     content_type: Field::One(b"application/x-www-form-urlencoded"),
-                    body: body.as_bytes(),
+                    body: BODY,
                     ..Parts::default()
                 };
                 let request = TokenRequest::parse(parts).unwrap();
@@ -186,18 +191,14 @@ impl Bench {
                 next += FILL;
             }
             let mut inserts = Vec::new();
+            let count = (step - next).min(FILL) / 5;
             for _ in 0..5 {
-                let count = (step - next).min(FILL) / 5;
                 inserts.push(self.time(Way::Store, next, count, CALLERS).await);
                 next += count;
             }
             let mut gets = Vec::new();
             for _ in 0..5 {
-                let start = Instant::now();
-                for number in 0..1000 {
-                    assert!(self.store.get(&self.record(number * (step / 1000)).key).await.unwrap().is_some());
-                }
-                gets.push(start.elapsed().as_secs_f64() * 1e6 / 1000.0);
+                gets.push(self.time(Way::Get(step / 1000), 0, 1000, 1).await);
             }
             let [insert, get] = [inserts, gets].map(|times| sorted(times.into_iter())[2]);
             println!("{step:<16} {insert:>12.1} {get:>12.1} {:>12}", (self.memory().await - empty) / step);

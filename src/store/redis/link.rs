@@ -143,7 +143,7 @@ impl Link {
         &self,
         work: impl AsyncFnOnce(&mut Connection) -> RedisResult<A>,
     ) -> Result<A, StoreError> {
-        let _permit = self.enter()?;
+        let _permit = self.waiting.try_acquire().map_err(|_| StoreError::new(Busy))?;
         self.inside(self.within(PATIENCE, work)).await
     }
 

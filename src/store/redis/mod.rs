@@ -8,7 +8,7 @@ use super::row::{Row, milliseconds};
 use crate::clock::Timestamp;
 use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
 use link::{Connection, Link};
-use redis::{ErrorKind, RedisResult, ServerErrorKind, cmd};
+use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, cmd};
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -169,8 +169,8 @@ impl Entry {
 
     /// Writes this record, unless it stands already.
     async fn put(&self, connection: &mut Connection, now: Timestamp) -> RedisResult<Option<RecordKey>> {
-        let mut set = cmd("SET");
-        set.arg(&self.name).arg(&self.value).arg("NX").arg("PX").arg(self.life);
+        let mut set = Cmd::with_capacity(6, self.name.len() + self.value.len() + 32);
+        set.arg("SET").arg(&self.name).arg(&self.value).arg("NX").arg("PX").arg(self.life);
         if connection.ask::<Option<()>>(&set).await?.is_some() {
             return Ok(None);
         }
