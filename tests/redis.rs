@@ -661,9 +661,11 @@ fn urls_of_others_are_refused_by_a_message_that_does_not_repeat_them() {
 #[ignore = "needs Redis: run tests/run"]
 fn a_socket_of_the_machine_is_a_way_too() {
     let socket = env::temp_dir().join(format!("client-credentials-redis-{}.sock", std::process::id()));
-    let _own = Own::server(&["--unixsocket", socket.to_str().unwrap()]);
+    let own = Own::server(&["--unixsocket", socket.to_str().unwrap()]);
     let store = connect(&format!("unix://{}", socket.display()));
     assert_eq!(insert(&store, &[one_time(NOW + 60), token_record(NOW + 60)]).unwrap(), Inserted::All);
+    drop(own);
+    fs::remove_file(socket).unwrap();
 }
 
 // A cluster that breaks.
