@@ -340,7 +340,7 @@ async fn a_database_that_only_reads_is_a_503_until_it_writes() {
 #[ignore = "needs PostgreSQL: run tests/run"]
 // req: ST-005, ST-009, ST-010
 async fn what_was_acknowledged_survives_the_death_of_the_database() {
-    let (database, clock) = (Private::start("postgres"), TestClock::at(NOW));
+    let (database, clock) = (Private::start("postgres", &[]), TestClock::at(NOW));
     let server = Arc::new(node(ISSUER, &clock, tokens(&database.url).await));
     let mut kept = Vec::new();
     for _ in 0..2 {
@@ -381,8 +381,8 @@ async fn what_was_acknowledged_survives_the_death_of_the_database() {
 #[ignore = "needs PostgreSQL: run tests/run"]
 // req: ST-005, ST-009
 async fn a_failover_is_followed_and_loses_nothing_that_a_synchronous_standby_has() {
-    let (first, clock) = (Private::start("postgres"), TestClock::at(NOW));
-    let second = Private::start_after("", "standby", &[&first.url]);
+    let (first, clock) = (Private::start("postgres", &[]), TestClock::at(NOW));
+    let second = Private::start("standby", &[&first.url]);
     let change = sql(&first.url).await;
     change.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.unwrap();
     change.batch_execute("SELECT pg_reload_conf()").await.unwrap();
@@ -408,7 +408,7 @@ async fn a_failover_is_followed_and_loses_nothing_that_a_synchronous_standby_has
 #[ignore = "needs PostgreSQL: run tests/run"]
 // req: ST-009
 async fn a_database_that_hangs_is_a_503_and_no_longer() {
-    let (database, clock) = (Private::start("postgres"), TestClock::at(NOW));
+    let (database, clock) = (Private::start("postgres", &[]), TestClock::at(NOW));
     let server = node(ISSUER, &clock, tokens(&database.url).await);
     let before = issue(&server).text("access_token");
     database.signal("STOP");

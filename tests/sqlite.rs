@@ -245,7 +245,7 @@ fn who_stops_waiting_leaves_all_or_nothing() {
 
 #[cfg(feature = "conformance")]
 #[test]
-// req: ST-006, ST-007, ST-012
+// req: ST-004, ST-006, ST-007, ST-012
 fn it_keeps_every_promise() {
     use client_credentials::store::conformance;
     let folders = std::sync::Mutex::new(Vec::new());

@@ -7,6 +7,8 @@ use crate::tls::{self, Tls};
 use client_credentials::JwksCache;
 #[cfg(feature = "postgres")]
 use client_credentials::store::PostgresTokenStore;
+#[cfg(feature = "redis")]
+use client_credentials::store::RedisTokenStore;
 #[cfg(feature = "sqlite")]
 use client_credentials::store::SqliteTokenStore;
 use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
@@ -370,6 +372,10 @@ impl Settings {
             #[cfg(feature = "postgres")]
             Some(("postgres" | "postgresql", _)) => {
                 PostgresTokenStore::connect(url).await.map(AnyTokenStore::new).map_err(|error| error.to_string())
+            }
+            #[cfg(feature = "redis")]
+            Some(("redis" | "rediss", _)) => {
+                RedisTokenStore::connect(url).await.map(AnyTokenStore::new).map_err(|error| error.to_string())
             }
             Some((kind, _)) if OTHER_STORES.contains(&kind) => {
                 return Err(format!("store: {kind} is not in this build"));

@@ -17,6 +17,8 @@ pub mod conformance;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 mod registration;
 mod registry;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
@@ -29,6 +31,8 @@ mod sealing;
 mod sqlite;
 mod verifiers;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisError, RedisTokenStore};
 pub use any::{AnyClientStore, AnyTokenStore};
 pub use cache::CachedClientStore;
 pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};

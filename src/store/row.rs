@@ -4,6 +4,11 @@ use super::StoreError;
 use crate::clock::Timestamp;
 use crate::token::{Record, RecordKey};
 
+/// How long a record stays after its end where several nodes see it, in milliseconds: those whose clocks differ by less agree on what is
+/// used up and what is revoked.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(super) const GRACE: i64 = 60_000;
+
 /// A record in columns.
 pub(super) struct Row {
     pub(super) key: RecordKey,

@@ -2,7 +2,7 @@
 
 use super::{Database, PostgresClientStore, PostgresError};
 use crate::clock::Timestamp;
-use crate::store::row::{Row, milliseconds};
+use crate::store::row::{GRACE, Row, milliseconds};
 use crate::store::{Registrations, StoreError};
 use crate::token::{Inserted, Record, RecordKey, TokenStore};
 use deadpool_postgres::Pool;
@@ -15,8 +15,6 @@ use std::time::Duration;
 const BETWEEN_SWEEPS: usize = 1024;
 /// Rows that one statement of a sweep forgets, at most.
 const BATCH: i64 = 1024;
-/// How long a row stays after its end: nodes whose clocks differ by less agree on what is used up.
-const GRACE: Duration = Duration::from_secs(60);
 /// How long a statement of a sweep may take.
 const PATIENCE_WITH_SWEEP: Duration = Duration::from_secs(10);
 
@@ -91,7 +89,7 @@ impl PostgresTokenStore {
     pub async fn remove_expired(&self, now: Timestamp) -> Result<u64, StoreError> {
         const FORGET: &str = "DELETE FROM client_credentials.records WHERE key = ANY (ARRAY(
             SELECT key FROM client_credentials.records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
-        let until = milliseconds(now).saturating_sub(i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX));
+        let until = milliseconds(now).saturating_sub(GRACE);
         let mut forgotten = 0;
         loop {
             let batch = self.database.ask_for(PATIENCE_WITH_SWEEP, async |connection| {
