@@ -9,12 +9,13 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z; never negative.
 ///
-/// Serialises as a NumericDate (RFC 7519 §2): whole seconds, with a fraction only where there is one. Reads such a number,
+/// Serialises as a NumericDate (RFC 7519 §2): whole seconds, with a fraction only where there is one that a number can say. Reads such a number,
 /// or an RFC 3339 text such as `2027-01-31T12:00:00Z`. Nothing overflows: the far end is `u64::MAX` milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -95,11 +96,16 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// The milliseconds that a number of seconds with a fraction can say: every one of the next quarter of a million years.
+const FRACTIONS: Range<f64> = 0.0..9.0e15;
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 % 1000 {
-            0 => serializer.serialize_u64(self.as_secs()),
-            _ => serializer.serialize_f64(self.0 as f64 / 1000.0),
+        let has_fraction = !self.0.is_multiple_of(1000) && FRACTIONS.contains(&(self.0 as f64));
+        if has_fraction {
+            serializer.serialize_f64(self.0 as f64 / 1000.0)
+        } else {
+            serializer.serialize_u64(self.as_secs())
         }
     }
 }
@@ -121,9 +127,8 @@ impl<'de> Deserialize<'de> for Timestamp {
                     .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
             }
             fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Timestamp, E> {
-                // Exact for every millisecond of the next quarter of a million years.
                 let milliseconds = (seconds * 1000.0).round();
-                if (0.0..9.0e15).contains(&milliseconds) {
+                if FRACTIONS.contains(&milliseconds) {
                     Ok(Timestamp::from_millis(milliseconds as u64))
                 } else {
                     Err(E::invalid_value(serde::de::Unexpected::Float(seconds), &self))
@@ -195,5 +200,10 @@ mod tests {
         assert_eq!(end.second_plus(1), end);
         assert_eq!(end.to_string(), end.as_secs().to_string());
         assert_eq!(Timestamp::default().seconds_left(end), 0);
+        for milliseconds in [u64::MAX, 9_000_000_000_000_001, 8_999_999_999_999_999, 9_000_000_000_000_000] {
+            let text = serde_json::to_string(&Timestamp::from_millis(milliseconds)).unwrap();
+            let read: Timestamp = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.as_secs(), milliseconds / 1000, "what is written can be read");
+        }
     }
 }

@@ -7,12 +7,18 @@
 #[path = "../examples/custom_store.rs"]
 mod example;
 
-use client_credentials::store::conformance::{client_store, token_store, token_store_on_threads};
-use client_credentials::store::{AnyClientStore, AnyTokenStore, MemoryClientStore, MemoryTokenStore};
-use client_credentials::{
-    Claims, Client, ClientStore, Inserted, Record, RecordKey, RecordValue, StoreError, Timestamp, TokenStore,
+use client_credentials::store::conformance::{client_registry, client_store, token_store, token_store_on_threads};
+use client_credentials::store::{
+    Added, AnyClientStore, AnyTokenStore, CachedClientStore, ClientRegistry, MemoryClientStore, MemoryTokenStore,
+    Registered, RegistryError,
 };
-use std::collections::BTreeMap;
+use client_credentials::{
+    Claims, Client, ClientSecret, ClientStore, Inserted, Record, RecordKey, RecordValue, StoreError, Timestamp,
+    TokenStore,
+};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,6 +67,20 @@ async fn the_suite_can_be_spawned() {
     let clients = tokio::spawn(client_store(|clients| async { MemoryClientStore::from_iter(clients) }));
     tokens.await.unwrap();
     clients.await.unwrap();
+}
+
+#[tokio::test]
+async fn registries_keep_every_promise() {
+    client_registry(|| async { MemoryClientStore::default() }).await;
+    client_registry(|| async { CachedClientStore::new(MemoryClientStore::default()) }).await;
+    client_registry(|| async { CachedClientStore::new(MemoryClientStore::default()).with_capacity(8) }).await;
+    client_registry(|| async { Rows::new(Keeps) }).await;
+    client_registry(|| async { CachedClientStore::new(Rows::new(Keeps)) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_of_registries_can_be_spawned() {
+    tokio::spawn(client_registry(|| async { CachedClientStore::new(Rows::new(Keeps)) })).await.unwrap();
 }
 
 /// A store that waits like one behind a network: its lock is held from the look to the write, its records are kept as JSON.
@@ -423,5 +443,357 @@ impl ClientStore for OneAtATime {
         yield_now().await;
         let asked = self.1.lock().unwrap().clone();
         self.0.client(&asked).await
+    }
+}
+
+// Registries.
+
+/// What a registry does otherwise.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Fault {
+    Keeps,
+    AddsWhatIsNew,
+    AddsOneByOne,
+    NamesTheLastTaken,
+    LooksForTwiceAfterTaken,
+    TakesTheSecond,
+    OverwritesOnAdd,
+    RefusesToAddNone,
+    FailsAtAThousand,
+    FoldsCase,
+    FoldsCaseOfItsReads,
+    CutsSpaces,
+    IgnoresRevisions,
+    AddsOnReplace,
+    CountsFromOne,
+    HashesTheClient,
+    ForgetsOneMember,
+    NeverDeletes,
+    AlwaysDeletes,
+    DeletesSoftly,
+    SortsWithoutCase,
+    PagesFromAfter,
+    PagesFromWhoIsThere,
+    PagesAtMost100,
+    CountsLimitsIn32Bits,
+    PagesOnlyOnce,
+    WaitsBeforeItAdds,
+    WaitsBeforeItReplaces,
+    ServesWhatWas,
+    NeverDisables,
+    CutsFractions,
+    EndsSecretsAtOnce,
+    EndsTokensOfThePast,
+    DisablesForGood,
+}
+use Fault::*;
+
+/// A registry like one behind a network: rows of text, and each call one step. Or with a fault.
+struct Rows {
+    fault: Fault,
+    rows: Mutex<BTreeMap<String, (String, i64)>>,
+    deleted: Mutex<BTreeSet<String>>,
+    revisions: Mutex<i64>,
+    served: Mutex<BTreeMap<String, Arc<Client>>>,
+}
+
+fn as_json(client: &Client) -> String {
+    serde_json::to_string(client).unwrap()
+}
+
+fn as_client(text: &str) -> Client {
+    serde_json::from_str(text).unwrap()
+}
+
+impl Rows {
+    fn new(fault: Fault) -> Self {
+        Self {
+            fault,
+            rows: Mutex::default(),
+            deleted: Mutex::default(),
+            revisions: Mutex::default(),
+            served: Mutex::default(),
+        }
+    }
+
+    fn key(&self, client_id: &str) -> String {
+        match self.fault {
+            FoldsCase => client_id.to_lowercase(),
+            CutsSpaces => client_id.trim_end().to_owned(),
+            _ => client_id.to_owned(),
+        }
+    }
+
+    fn row(&self, client: &Client, before: Option<i64>) -> (String, i64) {
+        let mut client = client.clone();
+        match self.fault {
+            ForgetsOneMember if before.is_some() => client.default_scope = None,
+            NeverDisables => client.disabled = false,
+            CutsFractions => {
+                client.tokens_not_before = client.tokens_not_before.map(|at| Timestamp::from_secs(at.as_secs()));
+            }
+            _ => {}
+        }
+        let text = as_json(&client);
+        let revision = match self.fault {
+            CountsFromOne => before.unwrap_or(0) + 1,
+            HashesTheClient => {
+                let mut hasher = DefaultHasher::new();
+                text.hash(&mut hasher);
+                hasher.finish() as i64
+            }
+            _ => {
+                let mut revisions = self.revisions.lock().unwrap();
+                *revisions += 1;
+                *revisions
+            }
+        };
+        (text, revision)
+    }
+
+    fn taken(&self, clients: &[Client]) -> Option<Client> {
+        let (rows, deleted) = (self.rows.lock().unwrap(), self.deleted.lock().unwrap());
+        let id = |at: usize| clients[at].client_id.as_str();
+        let stands = |at: &usize| {
+            let is_remembered = self.fault == DeletesSoftly && deleted.contains(id(*at));
+            is_remembered || rows.contains_key(&self.key(id(*at)))
+        };
+        let twice = |at: &usize| (0..*at).any(|earlier| id(earlier) == id(*at));
+        let mut all = 0..clients.len();
+        let found = match self.fault {
+            OverwritesOnAdd if clients.len() == 1 => None,
+            TakesTheSecond => all.find(stands),
+            NamesTheLastTaken => all.rev().find(|at| stands(at) || twice(at)),
+            LooksForTwiceAfterTaken => all.clone().find(stands).or_else(|| all.find(twice)),
+            _ => all.find(|at| stands(at) || twice(at)),
+        };
+        found.map(|at| clients[at].clone())
+    }
+
+    fn put(&self, client: &Client) {
+        let key = self.key(client.client_id.as_str());
+        let mut rows = self.rows.lock().unwrap();
+        let before = rows.get(&key).map(|(_, revision)| *revision);
+        rows.insert(key, self.row(client, before));
+    }
+}
+
+impl ClientStore for Rows {
+    async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        yield_now().await;
+        let found = self.rows.lock().unwrap().get(&self.key(client_id)).map(|(text, _)| Arc::new(as_client(text)));
+        if self.fault == ServesWhatWas {
+            let mut served = self.served.lock().unwrap();
+            if let Some(found) = found {
+                return Ok(Some(served.entry(client_id.to_owned()).or_insert(found).clone()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl ClientRegistry for Rows {
+    async fn add(&self, clients: &[Client]) -> Result<Added, StoreError> {
+        yield_now().await;
+        if self.fault == FailsAtAThousand && clients.len() >= 1000 {
+            return Err(StoreError::new(std::io::Error::other("too many parameters")));
+        }
+        if self.fault == RefusesToAddNone && clients.is_empty() {
+            return Err(StoreError::new(std::io::Error::other("a statement without rows")));
+        }
+        if self.fault == AddsWhatIsNew {
+            for client in clients {
+                if self.taken(std::slice::from_ref(client)).is_none() {
+                    self.put(client);
+                } else {
+                    return Ok(Added::Taken(client.client_id.clone()));
+                }
+            }
+            return Ok(Added::All);
+        }
+        if let Some(taken) = self.taken(clients) {
+            return Ok(Added::Taken(taken.client_id));
+        }
+        if self.fault == WaitsBeforeItAdds && clients.len() == 2 {
+            yield_now().await;
+        }
+        for client in clients {
+            self.put(client);
+            if self.fault == AddsOneByOne {
+                yield_now().await;
+            }
+        }
+        Ok(Added::All)
+    }
+
+    async fn registered(&self, client_id: &str) -> Result<Option<Registered>, StoreError> {
+        yield_now().await;
+        let rows = self.rows.lock().unwrap();
+        let found = rows.get(&self.key(client_id));
+        let folded = |(own, _): &(&String, _)| {
+            self.fault == FoldsCaseOfItsReads && own.to_lowercase() == client_id.to_lowercase()
+        };
+        let found = found.or_else(|| rows.iter().find(folded).map(|(_, row)| row));
+        Ok(found.map(|(text, revision)| Registered::new(as_client(text), *revision)))
+    }
+
+    async fn replace(&self, client: &Client, revision: i64) -> Result<bool, StoreError> {
+        yield_now().await;
+        let found = self.rows.lock().unwrap().get(&self.key(client.client_id.as_str())).map(|(_, own)| *own);
+        let fits = match found {
+            None => self.fault == AddsOnReplace,
+            Some(own) => own == revision || self.fault == IgnoresRevisions,
+        };
+        if self.fault == WaitsBeforeItReplaces {
+            yield_now().await;
+        }
+        if fits {
+            self.put(client);
+        }
+        Ok(fits)
+    }
+
+    async fn delete(&self, client_id: &str) -> Result<bool, StoreError> {
+        yield_now().await;
+        let key = self.key(client_id);
+        if self.fault == NeverDeletes {
+            return Ok(self.rows.lock().unwrap().contains_key(&key));
+        }
+        let was = self.rows.lock().unwrap().remove(&key).is_some();
+        if was {
+            self.deleted.lock().unwrap().insert(client_id.to_owned());
+        }
+        Ok(was || self.fault == AlwaysDeletes)
+    }
+
+    async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Client>>, StoreError> {
+        yield_now().await;
+        let rows = self.rows.lock().unwrap();
+        let mut ids: Vec<&String> = rows.keys().collect();
+        if self.fault == SortsWithoutCase {
+            ids.sort_by_key(|id| id.to_lowercase());
+        }
+        let limit = match self.fault {
+            PagesAtMost100 => limit.min(100),
+            CountsLimitsIn32Bits => limit as u32 as usize,
+            _ => limit,
+        };
+        let is_after = |id: &&String| match (self.fault, after) {
+            (_, None) => true,
+            (PagesFromAfter, Some(after)) => id.as_str() >= after,
+            (PagesOnlyOnce, Some(_)) => false,
+            (_, Some(after)) => id.as_str() > after,
+        };
+        if self.fault == PagesFromWhoIsThere && after.is_some_and(|after| !rows.contains_key(after)) {
+            return Ok(Vec::new());
+        }
+        let page = ids.into_iter().filter(is_after).take(limit);
+        Ok(page.map(|id| Arc::new(as_client(&rows[id].0))).collect())
+    }
+}
+
+/// A registry with tasks of its own.
+struct Tasks(Rows);
+
+impl ClientStore for Tasks {
+    async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        self.0.client(client_id).await
+    }
+}
+
+impl ClientRegistry for Tasks {
+    async fn add(&self, clients: &[Client]) -> Result<Added, StoreError> {
+        self.0.add(clients).await
+    }
+    async fn registered(&self, client_id: &str) -> Result<Option<Registered>, StoreError> {
+        self.0.registered(client_id).await
+    }
+    async fn replace(&self, client: &Client, revision: i64) -> Result<bool, StoreError> {
+        self.0.replace(client, revision).await
+    }
+    async fn delete(&self, client_id: &str) -> Result<bool, StoreError> {
+        self.0.delete(client_id).await
+    }
+    async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Client>>, StoreError> {
+        self.0.page(after, limit).await
+    }
+    async fn rotate_secret(&self, id: &str, overlap: Duration, now: Timestamp) -> Result<ClientSecret, RegistryError> {
+        let overlap = if self.0.fault == EndsSecretsAtOnce { Duration::ZERO } else { overlap };
+        self.0.rotate_secret(id, overlap, now).await
+    }
+    async fn end_tokens(&self, client_id: &str, now: Timestamp) -> Result<(), RegistryError> {
+        if self.0.fault == EndsTokensOfThePast {
+            return self.0.change(client_id, |client| client.tokens_not_before = Some(now)).await;
+        }
+        self.0.end_tokens(client_id, now).await
+    }
+    async fn enable(&self, client_id: &str) -> Result<(), RegistryError> {
+        if self.0.fault == DisablesForGood {
+            return Ok(());
+        }
+        self.0.enable(client_id).await
+    }
+}
+
+#[tokio::test]
+async fn no_task_changes_another_client() {
+    let registry = Rows::new(FoldsCaseOfItsReads);
+    registry.register(Client::new("reports".parse().unwrap())).await.unwrap();
+    let before = registry.registered("reports").await.unwrap().unwrap().revision;
+    assert!(registry.registered("Reports").await.unwrap().is_some());
+    assert!(matches!(registry.disable("Reports").await, Err(RegistryError::Unknown)));
+    assert_eq!(registry.registered("reports").await.unwrap().unwrap().revision, before);
+}
+
+#[test]
+fn a_broken_registry_is_told_the_promise() {
+    let first = "the first client_id that is taken, or stands twice, is named";
+    let exact = "a client_id is compared octet for octet";
+    let own = "a client is replaced where the revision is its own";
+    let state = "a revision is that of one state of the client";
+    let gone = "what is deleted is gone, and its client_id is free again";
+    let pages = "pages have all clients, in the order of their client_ids' octets";
+    for (fault, promise) in [
+        (AddsWhatIsNew, "all clients are added, or none"),
+        (AddsOneByOne, "an add that is given up leaves all of its clients, or none"),
+        (NamesTheLastTaken, first),
+        (LooksForTwiceAfterTaken, first),
+        (TakesTheSecond, first),
+        (OverwritesOnAdd, "all clients are added, or none"),
+        (RefusesToAddNone, "an add of no clients succeeds, and adds none"),
+        (FailsAtAThousand, "a thousand clients are added in one step"),
+        (FoldsCase, exact),
+        (FoldsCaseOfItsReads, exact),
+        (CutsSpaces, exact),
+        (IgnoresRevisions, own),
+        (AddsOnReplace, "what was never registered is not found"),
+        (CountsFromOne, state),
+        (HashesTheClient, own),
+        (ForgetsOneMember, own),
+        (NeverDeletes, gone),
+        (AlwaysDeletes, "what was never registered is not found"),
+        (DeletesSoftly, gone),
+        (SortsWithoutCase, pages),
+        (PagesFromAfter, pages),
+        (PagesFromWhoIsThere, pages),
+        (PagesAtMost100, "a thousand clients are added in one step"),
+        (CountsLimitsIn32Bits, pages),
+        (PagesOnlyOnce, pages),
+        (WaitsBeforeItAdds, "of adds of one client_id at once, one adds"),
+        (WaitsBeforeItReplaces, "of replacements of one revision at once, one replaces"),
+        (ServesWhatWas, own),
+        (NeverDisables, "a client comes back as it was registered"),
+        (CutsFractions, "a client comes back as it was registered"),
+        (EndsSecretsAtOnce, "a new secret stands beside the old ones for the overlap"),
+        (EndsTokensOfThePast, "a client's tokens are ended, and no earlier end comes back"),
+        (DisablesForGood, "a client is disabled, and enabled again"),
+    ] {
+        let message = match fault {
+            EndsSecretsAtOnce | EndsTokensOfThePast | DisablesForGood => {
+                complaint(|| driven(client_registry(async || Tasks(Rows::new(fault)))))
+            }
+            _ => complaint(|| driven(client_registry(async || Rows::new(fault)))),
+        };
+        assert!(message.starts_with(&format!("broken promise of ClientRegistry: {promise}\n")), "{fault:?}: {message}");
     }
 }

@@ -269,6 +269,29 @@ async fn a_rotated_secret_is_sealed_too() {
     assert_eq!(read.client_secrets.iter().filter(|secret| secret.mac_key.is_some()).count(), 2);
 }
 
+/// A store that keeps texts, as one with a database does.
+#[cfg(feature = "conformance")]
+struct Texts(Registrations, std::collections::BTreeMap<String, String>);
+
+#[cfg(feature = "conformance")]
+impl client_credentials::ClientStore for Texts {
+    async fn client(&self, client_id: &str) -> Result<Option<std::sync::Arc<Client>>, client_credentials::StoreError> {
+        self.1.get(client_id).map(|text| self.0.from_text(text).map(Into::into)).transpose()
+    }
+}
+
+#[tokio::test]
+#[cfg(feature = "conformance")]
+async fn a_store_of_sealed_texts_keeps_every_promise() {
+    client_credentials::store::conformance::client_store(async |clients: Vec<Client>| {
+        let registrations = keeps(ISSUER, &[NEW, OLD]);
+        let text = |client: &Client| (client.client_id.to_string(), registrations.to_text(client).unwrap().to_string());
+        let texts = clients.iter().map(text).collect();
+        Texts(registrations, texts)
+    })
+    .await;
+}
+
 proptest! {
     #[test]
     fn any_key_comes_back(key in prop::collection::vec(any::<u8>(), 32..=1024), id in "\\PC{0,20}", client_id in "\\PC{1,60}", issuer in "\\PC{0,20}") {

@@ -113,12 +113,13 @@ pub trait ClientRegistry: ClientStore {
                 now.as_millis().saturating_add(u64::try_from(overlap.as_millis()).unwrap_or(u64::MAX)),
             );
             self.change_with(client_id, |client| {
-                client.client_secrets.retain(|secret| secret.stands_at(now));
                 for secret in &mut client.client_secrets {
                     secret.expires_at = Some(secret.expires_at.map_or(end, |own| own.min(end)));
                 }
+                // Before the ended ones leave, so that it is called like none of them.
+                let secret = client.add_generated_secret(&SystemRandom)?;
                 client.client_secrets.retain(|secret| secret.stands_at(now));
-                client.add_generated_secret(&SystemRandom).map_err(Into::into)
+                Ok(secret)
             })
             .await
         }
@@ -185,7 +186,11 @@ pub trait ClientRegistry: ClientStore {
     ) -> impl Future<Output = Result<A, RegistryError>> + Send {
         async move {
             for _ in 0..ATTEMPTS {
-                let Some(Registered { client, revision }) = self.registered(client_id).await? else {
+                let found = self.registered(client_id).await?;
+                // A store that folds case might find another client, as in `ClientStore::client`.
+                let Some(Registered { client, revision }) =
+                    found.filter(|found| found.client.client_id.as_str() == client_id)
+                else {
                     return Err(RegistryError::Unknown);
                 };
                 let mut changed = Client::clone(&client);

@@ -39,28 +39,28 @@ impl<S: ClientStore> Subject<S> {
 }
 
 /// The serde form, in which every member counts; what it says of a faulty client, which has none.
-fn members(client: &Client) -> Value {
+pub(super) fn members(client: &Client) -> Value {
     serde_json::to_value(client).unwrap_or_else(|error| Value::from(error.to_string()))
 }
 
 /// Identifiers of as many clients, which a look-up that is not exact takes for each other, or for a part of a query. Each of the first
 /// half has its double in the second.
 #[rustfmt::skip]
-const EXACT: [&str; 44] = [
+pub(super) const EXACT: [&str; 44] = [
     "reports", "Reports ", "reports\u{a0}", "report", "rep_rts", "%", "*", "[a-z]", "'", "\"", "\\", "%27", "' OR '1'='1", "$1", "?1",
     "{reports}", "é", "ﬁ", "ß", "İ", "🦀", "null",
     "REPORTS", "reports ", " reports", "reports.", "repor%", "_", "?", "r.*", "''", "\\\"", "\\'", "%2527", "x'; DROP TABLE clients; --", ":id",
     "$2", "../reports", "e\u{301}", "fi", "ss", "i\u{307}", "🐱", "NULL",
 ];
 
-fn named(client_id: &str) -> Client {
+pub(super) fn named(client_id: &str) -> Client {
     let mut client = Client::new(sure(ClientId::new(client_id)));
     client.client_name = Some(format!("the client {client_id}"));
     client
 }
 
 /// Registrations that say something in each member of this build.
-fn full_clients() -> Vec<Client> {
+pub(super) fn full_clients() -> Vec<Client> {
     let hash = "sha256:LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ"; // of "hello"
     let mut members = json!({
         "client_name": "Größe '\"\\%_ 🦀",

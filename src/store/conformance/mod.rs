@@ -1,5 +1,5 @@
-//! The contract of [`TokenStore`](crate::TokenStore) and [`ClientStore`](crate::ClientStore) as a test suite, for stores of one's
-//! own (feature `conformance`).
+//! The contract of [`TokenStore`](crate::TokenStore), [`ClientStore`](crate::ClientStore) and
+//! [`ClientRegistry`](super::ClientRegistry) as a test suite, for stores of one's own (feature `conformance`).
 //!
 //! Each promise of the traits' documentation is one check. The stores of this crate run the same ones.
 //!
@@ -11,6 +11,7 @@
 //! conformance::token_store(|| async { MemoryTokenStore::default() }).await;
 //! conformance::token_store_on_threads(|| async { MemoryTokenStore::default() });
 //! conformance::client_store(|clients| async { MemoryClientStore::from_iter(clients) }).await;
+//! conformance::client_registry(|| async { MemoryClientStore::default() }).await;
 //! # }
 //! ```
 //!
@@ -25,11 +26,14 @@
 //! One use of a value: RFC 7523 §3, RFC 9449 §11.1.
 
 mod clients;
+mod operator;
 mod races;
+mod registry;
 mod together;
 mod tokens;
 
 pub use clients::client_store;
+pub use registry::client_registry;
 pub use tokens::{token_store, token_store_on_threads};
 
 use super::StoreError;

@@ -1,13 +1,18 @@
-//! What a [`TokenStore`] promises of inserts at once.
+//! What a [`TokenStore`] promises of inserts at once, and a [`ClientRegistry`] of its writes.
 
+use super::clients::named;
+use super::registry::{self, changed, id, renamed};
 use super::together::{block_on, in_one_task, on_threads};
 use super::tokens::{HOUR, Subject};
+use crate::client::Client;
 use crate::clock::Timestamp;
-use crate::store::StoreError;
+use crate::store::{Added, ClientRegistry, StoreError};
 use crate::token::{Inserted, Record, TokenStore};
 
 /// Inserts at once.
 const CROWD: u64 = 64;
+/// Writes at once of one client; fewer than a change is tried.
+const WRITERS: u64 = 8;
 
 /// Inserts at once that have a key in common: one of them writes, and the others leave nothing.
 pub(super) struct Race {
@@ -91,4 +96,67 @@ async fn has_one_winner(
         let found = subject.get(record.key, "a key after the race").await;
         promise.same(found, expected, "only the records of the insert that wrote are there");
     }
+}
+
+// Registries.
+
+pub(super) async fn adds_at_once(registry: registry::Subject<impl ClientRegistry>) {
+    let contenders: Vec<[Client; 2]> = (0..WRITERS)
+        .map(|number| {
+            let (own, common) = (named(&format!("own {number}")), renamed(&named("common"), &number.to_string()));
+            if number % 2 == 0 { [own, common] } else { [common, own] }
+        })
+        .collect();
+    let outcomes = in_one_task(contenders.iter().map(|clients| registry.store.add(clients))).await;
+    let mut winners = Vec::new();
+    for (clients, outcome) in contenders.iter().zip(outcomes) {
+        match registry.promise.answer(outcome, "each of the adds is answered") {
+            Added::All => winners.push(clients),
+            Added::Taken(named) => registry.promise.same(named, id("common"), "which client_id is taken"),
+        }
+    }
+    registry.promise.same(winners.len(), 1, "how many adds have added");
+    let expected = winners.into_iter().flatten();
+    for client in expected.clone() {
+        registry.has(client, "the clients of the add that has added").await;
+    }
+    registry.promise.same(registry.page(None, 100).await.len(), expected.count(), "how many clients there are");
+}
+
+pub(super) async fn replaces_at_once(registry: registry::Subject<impl ClientRegistry>) {
+    registry.adds(&[named("a")], Added::All, "a new client").await;
+    let revision = registry.registered("a", "a new client").await.revision;
+    let contenders: Vec<Client> = (0..WRITERS).map(|number| renamed(&named("a"), &number.to_string())).collect();
+    let outcomes = in_one_task(contenders.iter().map(|client| registry.store.replace(client, revision))).await;
+    let mut winners = Vec::new();
+    for (client, outcome) in contenders.iter().zip(outcomes) {
+        if registry.promise.answer(outcome, "each of the replacements is answered") {
+            winners.push(client);
+        }
+    }
+    registry.promise.same(winners.len(), 1, "how many have replaced");
+    for client in winners {
+        registry.has(client, "the client of the one that has replaced").await;
+    }
+}
+
+pub(super) async fn changes_at_once(registry: registry::Subject<impl ClientRegistry>) {
+    registry.adds(&[named("a")], Added::All, "a new client").await;
+    let change = |number: u64| {
+        let count = move |client: &mut Client| {
+            client.access_token_lifetime = Some(client.access_token_lifetime.unwrap_or_default() + (1 << number));
+            Ok(number)
+        };
+        registry.store.change_with("a", count)
+    };
+    let outcomes = in_one_task((0..WRITERS).map(change)).await;
+    for (outcome, number) in outcomes.into_iter().zip(0..) {
+        registry.promise.same(
+            outcome.map_err(|error| error.to_string()),
+            Ok::<u64, String>(number),
+            "each of the changes is made",
+        );
+    }
+    let expected = changed(named("a"), |client| client.access_token_lifetime = Some((1 << WRITERS) - 1));
+    registry.has(&expected, "a client after all the changes").await;
 }
