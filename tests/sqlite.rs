@@ -188,10 +188,10 @@ fn a_file_of_a_later_version_or_another_program_is_left_alone() {
     drop(folder.open());
     drop(folder.open()); // as it is
     let change = |sql: &str| Connection::open(folder.file()).unwrap().execute_batch(sql).unwrap();
-    change("PRAGMA user_version = 2");
+    change("PRAGMA user_version = 3");
     let newer = SqliteTokenStore::open(folder.file()).unwrap_err();
-    assert!(matches!(newer, SqliteError::Newer { found: 2, known: 1 }), "{newer}");
-    change("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    assert!(matches!(newer, SqliteError::Newer { found: 3, known: 2 }), "{newer}");
+    change("PRAGMA user_version = 2; PRAGMA application_id = 7");
     assert!(matches!(SqliteTokenStore::open(folder.file()), Err(SqliteError::Foreign)));
 
     let theirs = folder.0.join("theirs.db");

@@ -26,7 +26,7 @@ pub use memory::{Capacity, MemoryClientStore, MemoryTokenStore};
 pub use registration::Registrations;
 pub use registry::{Added, ClientRegistry, Registered, RegistryError};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteError, SqliteTokenStore};
+pub use sqlite::{SqliteClientStore, SqliteError, SqliteTokenStore};
 
 use std::error::Error;
 use std::fmt;
