@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
-use threads::{Group, Read, Worker, Write};
+use threads::{Group, QUEUE, Read, Worker, Write};
 use tokens::Walk;
 
 /// Marks a file as ours: `PRAGMA application_id`.
@@ -27,10 +27,12 @@ const MIGRATIONS: [&str; 2] = [
     "CREATE TABLE clients (issuer TEXT NOT NULL, client_id TEXT NOT NULL, revision INTEGER NOT NULL, registration TEXT NOT NULL,
      PRIMARY KEY (issuer, client_id)) WITHOUT ROWID;",
 ];
-/// Memory of a connection for pages, at most: `PRAGMA cache_size`, in KiB below zero. The upper levels of ten million records.
-const CACHE: i32 = -65_536;
+/// Memory of a connection for pages, at most: `PRAGMA cache_size`, which counts KiB below zero.
+const CACHE: i32 = -16_384;
 /// How long another process may hold the file.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a fresh start of the log may hold up the writer, as it does when another process reads for long.
+const HALT: Duration = Duration::from_millis(50);
 /// How long to wait before trying again to open it.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -63,7 +65,7 @@ impl From<io::Error> for SqliteError {
     }
 }
 
-/// An open file, which its stores share: a thread that reads, and one that writes.
+/// An open file and its threads, which the stores share.
 struct Database {
     path: PathBuf,
     reader: Worker<Read>,
@@ -76,16 +78,18 @@ impl Database {
         let path = std::path::absolute(path)?; // so that no name is special, as `:memory:` would be
         create(&path)?;
         let start = Instant::now();
-        let (writing, reading) = loop {
+        let [writing, reading, copying] = loop {
             match connections(&path) {
                 Err(SqliteError::Open(error)) if is_busy(&*error) && start.elapsed() < PATIENCE => thread::sleep(PAUSE),
                 opened => break opened?,
             }
         };
         let walk = Walk::begin(&writing)?;
+        let checkpoints = Worker::start("sqlite log", 0, move |turns| threads::checkpoint(&copying, &turns))?;
+        let write = move |jobs| threads::write(writing, walk, &checkpoints, &jobs);
         Ok(Arc::new(Self {
-            reader: Worker::start("sqlite reader", move |jobs| threads::read(&reading, &jobs))?,
-            writer: Worker::start("sqlite writer", move |jobs| threads::write(writing, walk, &jobs))?,
+            reader: Worker::start("sqlite reader", QUEUE, move |jobs| threads::read(&reading, &jobs))?,
+            writer: Worker::start("sqlite writer", QUEUE, write)?,
             path,
         }))
     }
@@ -122,15 +126,18 @@ fn create(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// A connection for the writer and one for the reader, to a file of this version.
-fn connections(path: &Path) -> Result<(Connection, Connection), SqliteError> {
+/// A connection for each thread, to a file of this version.
+fn connections(path: &Path) -> Result<[Connection; 3], SqliteError> {
     let mut writing = connect(path)?;
     migrate(&mut writing, &MIGRATIONS)?;
     let mode: String = writing.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?; // stays with the file
     if mode != "wal" {
         return Err(SqliteError::Open(Box::new(NoLog)));
     }
-    Ok((writing, connect(path)?))
+    writing.pragma_update(None, "wal_autocheckpoint", 0)?; // a thread does it
+    let copying = connect(path)?;
+    copying.busy_timeout(HALT)?;
+    Ok([writing, connect(path)?, copying])
 }
 
 /// Whether another process holds the file. SQLite does not wait by itself where the way of writing changes.

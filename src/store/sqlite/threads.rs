@@ -1,4 +1,4 @@
-//! The two threads of a file, and the writes that share a commit.
+//! The threads of a file, and the writes that share a commit.
 
 use super::StoreError;
 use super::tokens::Walk;
@@ -11,9 +11,13 @@ use std::{io, iter};
 use tokio::sync::oneshot;
 
 /// Calls that wait for a thread, at most; one more is refused.
-const QUEUE: usize = 4096;
+pub(super) const QUEUE: usize = 4096;
 /// Writes that share one commit, at most.
 const GROUP: usize = 256;
+/// Rows that are written between two turns of copying the log into the file.
+const CHANGES: u64 = 1000;
+/// Pages of the log, after which it is to begin anew.
+const LOG: i64 = 16_000;
 /// Records that are looked at for ended ones, for each that comes.
 const PASSED: usize = 4;
 
@@ -26,8 +30,8 @@ pub(super) struct Worker<J> {
 pub(super) type Answer<A> = oneshot::Sender<Result<A, StoreError>>;
 
 impl<J: Send + 'static> Worker<J> {
-    pub(super) fn start(name: &str, run: impl FnOnce(Receiver<J>) + Send + 'static) -> io::Result<Self> {
-        let (jobs, waiting) = sync_channel(QUEUE);
+    pub(super) fn start(name: &str, queue: usize, run: impl FnOnce(Receiver<J>) + Send + 'static) -> io::Result<Self> {
+        let (jobs, waiting) = sync_channel(queue);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(waiting))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -41,6 +45,11 @@ impl<J: Send + 'static> Worker<J> {
             TrySendError::Disconnected(_) => StoreError::new(Stopped),
         })?;
         answered.await.map_err(|_| StoreError::new(Stopped))?
+    }
+
+    /// Hands a job over that has no answer, when there is room for it.
+    fn hand_over(&self, job: J) {
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
     }
 }
 
@@ -169,7 +178,8 @@ impl<'c> Group<'c> {
     }
 }
 
-pub(super) fn write(mut connection: Connection, mut walk: Walk, jobs: &Receiver<Write>) {
+pub(super) fn write(mut connection: Connection, mut walk: Walk, checkpoints: &Worker<()>, jobs: &Receiver<Write>) {
+    let mut in_file = connection.total_changes();
     while let Ok(first) = jobs.recv() {
         let mut parts: Vec<Write> = iter::once(first).chain(jobs.try_iter().take(GROUP - 1)).collect();
         let kept = Group::begin(&mut connection, &mut walk).and_then(|mut group| {
@@ -178,5 +188,23 @@ pub(super) fn write(mut connection: Connection, mut walk: Walk, jobs: &Receiver<
         });
         let kept = kept.map_err(|error| Refused(Arc::new(error)));
         parts.into_iter().for_each(|part| part.end(kept.clone()));
+        if connection.total_changes() - in_file >= CHANGES {
+            in_file = connection.total_changes();
+            checkpoints.hand_over(());
+        }
+    }
+}
+
+// From the log into the file.
+
+/// Copies what the log holds, while the writer goes on. It may be one turn ahead, so that the log cannot outgrow the disk.
+pub(super) fn checkpoint(connection: &Connection, turns: &Receiver<()>) {
+    let copy =
+        |how: &str| connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(1));
+    while let Ok(()) = turns.recv() {
+        // What fails is tried anew in the next turn. Only a log that is copied whole begins anew, so at times the writer has to wait.
+        if copy("PASSIVE").is_ok_and(|pages| pages > LOG) {
+            let _ = copy("RESTART");
+        }
     }
 }

@@ -21,8 +21,8 @@ use std::sync::Arc;
 /// A full disk, a file that became read-only, or a lock that another process holds for longer than two seconds is a [`StoreError`]:
 /// nothing of the call is kept, and the next call tries anew. The same answer comes at once where 4096 calls wait already.
 ///
-/// Works on a local disk, not on a network file system: SQLite's write-ahead log needs shared memory. Needs no async runtime; two
-/// threads of its own do the work. Cloning shares them. When the last store on them is dropped, what was acknowledged is in the file
+/// Works on a local disk, not on a network file system: SQLite's write-ahead log needs shared memory. Needs no async runtime;
+/// three threads of its own do the work. Cloning shares them. When the last store on them is dropped, what was acknowledged is in the file
 /// already; what waits is still written.
 ///
 /// ```
