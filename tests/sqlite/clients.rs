@@ -49,7 +49,6 @@ fn ids(clients: &[Arc<Client>]) -> Vec<&str> {
 
 #[cfg(feature = "conformance")]
 #[test]
-// req: ST-004
 fn it_keeps_every_promise_of_clients() {
     let folders = std::sync::Mutex::new(Vec::new());
     run(client_credentials::store::conformance::client_store(async |clients: Vec<Client>| {

@@ -47,7 +47,7 @@ impl<J: Send + 'static> Worker<J> {
         answered.await.map_err(|_| StoreError::new(Stopped))?
     }
 
-    /// Hands a job over that has no answer, when there is room for it.
+    /// Hands over a job that has no answer, and waits until there is room for it.
     fn hand_over(&self, job: J) {
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
     }
@@ -91,7 +91,7 @@ pub(super) fn reading<A: Send + 'static>(
 }
 
 pub(super) fn read(connection: &Connection, jobs: &Receiver<Read>) {
-    while let Ok(job) = jobs.recv() {
+    for job in jobs {
         job(connection);
     }
 }
@@ -179,8 +179,8 @@ impl<'c> Group<'c> {
 }
 
 pub(super) fn write(mut connection: Connection, mut walk: Walk, checkpoints: &Worker<()>, jobs: &Receiver<Write>) {
-    let mut in_file = connection.total_changes();
-    while let Ok(first) = jobs.recv() {
+    let mut copied = connection.total_changes();
+    for first in jobs {
         let mut parts: Vec<Write> = iter::once(first).chain(jobs.try_iter().take(GROUP - 1)).collect();
         let kept = Group::begin(&mut connection, &mut walk).and_then(|mut group| {
             parts.iter_mut().try_for_each(|part| part.run(&mut group))?;
@@ -188,8 +188,8 @@ pub(super) fn write(mut connection: Connection, mut walk: Walk, checkpoints: &Wo
         });
         let kept = kept.map_err(|error| Refused(Arc::new(error)));
         parts.into_iter().for_each(|part| part.end(kept.clone()));
-        if connection.total_changes() - in_file >= CHANGES {
-            in_file = connection.total_changes();
+        if connection.total_changes() - copied >= CHANGES {
+            copied = connection.total_changes();
             checkpoints.hand_over(());
         }
     }
@@ -197,11 +197,11 @@ pub(super) fn write(mut connection: Connection, mut walk: Walk, checkpoints: &Wo
 
 // From the log into the file.
 
-/// Copies what the log holds, while the writer goes on. It may be one turn ahead, so that the log cannot outgrow the disk.
+/// Copies what the log holds while the writer goes on, which may be one turn ahead: so the log stays short however slow the disk is.
 pub(super) fn checkpoint(connection: &Connection, turns: &Receiver<()>) {
     let copy =
         |how: &str| connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(1));
-    while let Ok(()) = turns.recv() {
+    for () in turns {
         // What fails is tried anew in the next turn. Only a log that is copied whole begins anew, so at times the writer has to wait.
         if copy("PASSIVE").is_ok_and(|pages| pages > LOG) {
             let _ = copy("RESTART");
