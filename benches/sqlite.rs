@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! cargo bench --bench sqlite --features sqlite
-//! ROWS=10000000 cargo bench --bench sqlite --features sqlite   # how it grows: one million rows by default
+//! ROWS=10000000 cargo bench --bench sqlite --features sqlite   # how it grows: up to one million rows by default
 //! ```
 //!
 //! The bare insert is one statement by `rusqlite` in a file with the same settings, on the thread that asks: alone with a commit each,
-//! and as many in one commit as callers wait. All run in turns in one process, so the ratio holds on a noisy machine.
+//! and as many in one commit as callers wait. All run in turns in one process, so the ratio holds on a noisy machine. The files of the
+//! growth table are filled by plain `rusqlite` and measured in turns as well.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
@@ -17,6 +18,7 @@ use client_credentials::{
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Callers that wait at one time.
@@ -30,8 +32,9 @@ fn main() {
     // `cargo bench` passes `--bench`; without it (as a test) a short round shows that everything still runs.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let (batch, rows) = if is_test { (CALLERS, 1000) } else { (20 * CALLERS, rows()) };
-    runtime.block_on(compare(&folder, batch, if is_test { 1 } else { ROUNDS }));
-    runtime.block_on(grow(&folder, rows));
+    let rounds = if is_test { 1 } else { ROUNDS };
+    runtime.block_on(compare(&folder, batch, rounds));
+    runtime.block_on(grow(&folder, rows, rounds));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -61,10 +64,6 @@ async fn compare(folder: &Path, batch: usize, rounds: usize) {
         times[2].push(bare.insert(records(many as u64), CALLERS) / many as u32);
         times[3].push(at_once(&store, records(many as u64)).await / many as u32);
     }
-    let median = |times: &mut Vec<Duration>| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
     let [bare_alone, alone, bare_many, many] = &mut times;
     println!("{:<44} {:>12} {:>8}", "", "median µs", "× bare");
     for (name, bare, ours) in [("a commit each", bare_alone, alone), ("64 callers share commits", bare_many, many)] {
@@ -79,44 +78,139 @@ async fn compare(folder: &Path, batch: usize, rounds: usize) {
     }
 }
 
-/// Inserts by 64 callers at once, and look-ups, while the file grows to so many rows; the slowest insert beside expiry.
-async fn grow(folder: &Path, rows: u64) {
-    let path = folder.join("grown.db");
-    let store = SqliteTokenStore::open(&path).unwrap();
-    println!("\n{:<16} {:>12} {:>12} {:>12}", "rows", "insert µs", "get µs", "octets each");
-    let (mut next, mut steps) = (0, vec![rows]);
-    while steps.last().is_some_and(|last| last / 10 >= 10_000) {
-        steps.push(steps[steps.len() - 1] / 10);
+/// Inserts by 64 callers at once, alone and while expired rows leave, and look-ups, in files of so many rows.
+async fn grow(folder: &Path, rows: u64, rounds: usize) {
+    let mut sizes = vec![rows];
+    while sizes.last().is_some_and(|last| last / 10 >= 10_000) {
+        sizes.push(sizes[sizes.len() - 1] / 10);
     }
-    for step in steps.into_iter().rev() {
-        const AT_ONCE: u64 = 10_000;
-        while next + AT_ONCE < step {
-            let until = next + AT_ONCE;
-            at_once(&store, (next..until).map(record).collect()).await;
-            next = until;
+    sizes.reverse();
+    let mut files: Vec<Grown> = sizes.into_iter().map(|rows| Grown::fill(folder, rows)).collect();
+    for _ in 0..rounds {
+        for file in &mut files {
+            file.insert().await;
+            file.get().await;
         }
-        let count = step - next;
-        let inserted = at_once(&store, (next..step).map(record).collect()).await;
-        next = step;
-        let start = Instant::now();
-        let gets = count.min(2000);
-        for number in 0..gets {
-            assert!(store.get(&record(number * (step / gets.max(1))).key).await.unwrap().is_some());
+    }
+    for _ in 0..rounds {
+        for file in &mut files {
+            file.expire().await;
         }
-        let get = start.elapsed() / gets.max(1) as u32;
-        let octets = std::fs::metadata(&path).unwrap().len() / step;
-        println!("{step:<16} {:>12.1} {:>12.1} {octets:>12}", micros(inserted) / count as f64, micros(get));
     }
-    // All are past now: two of them leave with each that comes.
-    let mut slowest = Duration::ZERO;
-    for number in next..next + (rows / 100).min(10_000) {
-        let mut record = record(number);
-        record.expires_at = Timestamp::from_secs(3_000_000_000);
+    println!("\n{:<10} {:>22} {:>22} {:>32} {:>8}", "rows", "insert µs", "get µs", "insert beside expiry µs", "octets");
+    println!(
+        "{:<10} {:>14} {:>7} {:>14} {:>7} {:>14} {:>7} {:>9} {:>8}",
+        "", "", "×", "", "×", "", "×", "slowest", "each"
+    );
+    let mut first: Option<[f64; 3]> = None;
+    for file in &mut files {
+        let times = [&mut file.inserts, &mut file.gets, &mut file.beside_expiry].map(|times| micros(median(times)));
+        let [insert, get, expire] = times;
+        let [a, b, c] = *first.get_or_insert(times);
+        println!(
+            "{:<10} {insert:>14.1} {:>7.2} {get:>14.1} {:>7.2} {expire:>14.1} {:>7.2} {:>6.1} ms {:>8}",
+            file.rows,
+            insert / a,
+            get / b,
+            expire / c,
+            file.slowest.as_secs_f64() * 1000.0,
+            file.octets / file.rows
+        );
+    }
+}
+
+/// A file of so many rows, and what calls took.
+struct Grown {
+    store: SqliteTokenStore,
+    rows: u64,
+    octets: u64,
+    next: u64,
+    inserts: Vec<Duration>,
+    gets: Vec<Duration>,
+    beside_expiry: Vec<Duration>,
+    slowest: Duration,
+}
+
+impl Grown {
+    /// Calls a round.
+    const CALLS: u64 = 20 * CALLERS as u64;
+
+    fn fill(folder: &Path, rows: u64) -> Self {
+        let path = folder.join(format!("{rows}.db"));
+        drop(SqliteTokenStore::open(&path).unwrap());
+        let mut file = Connection::open(&path).unwrap();
+        file.execute_batch(
+            "PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000; PRAGMA wal_autocheckpoint = 100000",
+        )
+        .unwrap();
+        // Part by part and each in the order of the keys, which is quicker and leaves the pages as full as any other.
+        for part in (0..rows).step_by(500_000) {
+            let mut part: Vec<Row> = (part..rows.min(part + 500_000)).map(|number| row(&record(number))).collect();
+            part.sort_unstable_by_key(|(key, ..)| *key);
+            insert_rows(&mut file, &part);
+        }
+        file.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(file);
+        std::fs::File::open(&path).unwrap().sync_all().unwrap();
+        Self {
+            store: SqliteTokenStore::open(&path).unwrap(),
+            rows,
+            octets: std::fs::metadata(&path).unwrap().len(),
+            next: rows,
+            inserts: Vec::new(),
+            gets: Vec::new(),
+            beside_expiry: Vec::new(),
+            slowest: Duration::ZERO,
+        }
+    }
+
+    fn new_records(&mut self) -> Vec<Record> {
+        self.next += Self::CALLS;
+        (self.next - Self::CALLS..self.next).map(record).collect()
+    }
+
+    /// New ones, which leave again.
+    async fn insert(&mut self) {
+        let records = self.new_records();
+        let keys: Vec<RecordKey> = records.iter().map(|record| record.key).collect();
+        self.inserts.push(at_once(&self.store, records).await / Self::CALLS as u32);
+        join(keys.iter().map(|key| async { assert!(self.store.remove(key).await.unwrap()) }).collect()).await;
+    }
+
+    async fn get(&mut self) {
         let start = Instant::now();
-        assert_eq!(store.insert(&[record], Timestamp::from_secs(2_500_000_000)).await.unwrap(), Inserted::All);
-        slowest = slowest.max(start.elapsed());
+        let count = Self::CALLS.min(self.rows);
+        for number in 0..count {
+            let key = record((number * (self.rows / count) + self.next) % self.rows).key;
+            assert!(self.store.get(&key).await.unwrap().is_some());
+        }
+        self.gets.push(start.elapsed() / count as u32);
     }
-    println!("the slowest insert while expired rows leave: {:.1} ms", slowest.as_secs_f64() * 1000.0);
+
+    /// All are past now, and leave with those that come.
+    async fn expire(&mut self) {
+        let records = self.new_records();
+        let (start, slowest) = (Instant::now(), Mutex::new(Duration::ZERO));
+        let (store, latest) = (&self.store, &slowest);
+        let callers = records.chunks(records.len() / CALLERS).map(|share| async move {
+            for record in share {
+                let record = Record::new(record.key, Timestamp::from_secs(3_000_000_000), record.value.clone());
+                let start = Instant::now();
+                let now = Timestamp::from_secs(2_500_000_000);
+                assert_eq!(store.insert(&[record], now).await.unwrap(), Inserted::All);
+                let mut slowest = latest.lock().unwrap();
+                *slowest = start.elapsed().max(*slowest);
+            }
+        });
+        join(callers.collect()).await;
+        self.beside_expiry.push(start.elapsed() / Self::CALLS as u32);
+        self.slowest = self.slowest.max(slowest.into_inner().unwrap());
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 fn micros(time: Duration) -> f64 {
@@ -170,8 +264,7 @@ impl Bare {
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 CREATE TABLE records (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
-                 CREATE INDEX records_by_end ON records (expires_at);",
+                 CREATE TABLE records (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
             )
             .unwrap();
         Self(connection)
@@ -179,21 +272,28 @@ impl Bare {
 
     /// Inserts them, so many in one commit.
     fn insert(&mut self, records: Vec<Record>, in_one: usize) -> Duration {
-        let rows: Vec<(RecordKey, u64, String)> = records
-            .iter()
-            .map(|record| (record.key, record.expires_at.as_millis(), serde_json::to_string(&record.value).unwrap()))
-            .collect();
+        let rows: Vec<_> = records.iter().map(row).collect();
         let start = Instant::now();
         for group in rows.chunks(in_one) {
-            let transaction = self.0.transaction().unwrap();
-            {
-                let mut insert = transaction.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3)").unwrap();
-                for (key, expires_at, value) in group {
-                    insert.execute((key.as_bytes(), *expires_at as i64, value)).unwrap();
-                }
-            }
-            transaction.commit().unwrap();
+            insert_rows(&mut self.0, group);
         }
         start.elapsed()
     }
+}
+
+type Row = (RecordKey, i64, String);
+
+fn row(record: &Record) -> Row {
+    (record.key, record.expires_at.as_millis() as i64, serde_json::to_string(&record.value).unwrap())
+}
+
+fn insert_rows(connection: &mut Connection, rows: &[Row]) {
+    let transaction = connection.transaction().unwrap();
+    {
+        let mut insert = transaction.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3)").unwrap();
+        for (key, expires_at, value) in rows {
+            insert.execute((key.as_bytes(), expires_at, value)).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use client_credentials::store::{
-    CachedClientStore, ClientRegistry, MemoryClientStore, PostgresClientStore, PostgresError, PostgresTokenStore,
+    Added, CachedClientStore, ClientRegistry, MemoryClientStore, PostgresClientStore, PostgresError, PostgresTokenStore,
 };
 use client_credentials::{
     AuthorizationServer, Client, ClientStore, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenStore,
@@ -122,13 +122,17 @@ async fn it_keeps_every_promise() {
     conformance::token_store(async || shared.clone()).await;
     wait(|| conformance::token_store_on_threads(async || shared.clone()));
     let next = AtomicUsize::new(0);
-    let registry = async |registered: Vec<Client>| {
-        let issuer = format!("https://as.example.com/{}", next.fetch_add(1, Ordering::Relaxed));
-        let clients = shared.clients(issuer);
-        let _ = clients.add(&registered).await.unwrap();
+    let registry = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        shared.clients(registrations(&format!("https://as.example.com/{number}")))
+    };
+    let with = async |registered: Vec<Client>| {
+        let clients = registry();
+        assert_eq!(clients.add(&registered).await.unwrap(), Added::All);
         clients
     };
-    conformance::client_store(registry).await;
+    conformance::client_store(with).await;
+    conformance::client_registry(async || registry()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -580,10 +584,10 @@ async fn ten_thousand_clients_are_added_together_or_not_at_all() {
         (0..10_000).map(|number| Client::new(format!("c{number:05}").parse().unwrap())).collect();
     clients.register(Client::new("c09999".parse().unwrap())).await.unwrap();
     let taken = clients.add(&many).await.unwrap();
-    assert_eq!(taken, client_credentials::store::Added::Taken("c09999".parse().unwrap()));
+    assert_eq!(taken, Added::Taken("c09999".parse().unwrap()));
     assert_eq!(clients.page(None, usize::MAX).await.unwrap().len(), 1);
     many.pop();
-    assert_eq!(clients.add(&many).await.unwrap(), client_credentials::store::Added::All);
+    assert_eq!(clients.add(&many).await.unwrap(), Added::All);
     let (mut seen, mut after) = (0, None);
     loop {
         let page = clients.page(after.as_deref(), 999).await.unwrap();

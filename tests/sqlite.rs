@@ -1,16 +1,21 @@
-//! Tokens in a file of SQLite: what outlives the process, what two processes see of each other, and files that are not ours.
+//! Tokens and clients in a file of SQLite: what outlives the process, what two processes see of each other, and files that are not ours.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it fails")]
 
+#[path = "sqlite/clients.rs"]
+mod clients;
 mod support;
 
 use client_credentials::store::{MemoryClientStore, SqliteError, SqliteTokenStore};
-use client_credentials::{AuthorizationServer, Inserted, Record, RecordKey, RecordValue, Timestamp, TokenStore};
+use client_credentials::{
+    AuthorizationServer, Claims, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenRecord, TokenStore,
+};
 use rusqlite::Connection;
 use serde_json::json;
+use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::{fs, thread};
 use support::*;
 
@@ -188,10 +193,10 @@ fn a_file_of_a_later_version_or_another_program_is_left_alone() {
     drop(folder.open());
     drop(folder.open()); // as it is
     let change = |sql: &str| Connection::open(folder.file()).unwrap().execute_batch(sql).unwrap();
-    change("PRAGMA user_version = 2");
+    change("PRAGMA user_version = 3");
     let newer = SqliteTokenStore::open(folder.file()).unwrap_err();
-    assert!(matches!(newer, SqliteError::Newer { found: 2, known: 1 }), "{newer}");
-    change("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    assert!(matches!(newer, SqliteError::Newer { found: 3, known: 2 }), "{newer}");
+    change("PRAGMA user_version = 2; PRAGMA application_id = 7");
     assert!(matches!(SqliteTokenStore::open(folder.file()), Err(SqliteError::Foreign)));
 
     let theirs = folder.0.join("theirs.db");
@@ -240,6 +245,40 @@ fn who_stops_waiting_leaves_all_or_nothing() {
         assert_eq!(run(store.insert(&[one_time(3, number, NOW + 60)], now)).unwrap(), Inserted::All);
         let found = records.map(|record| run(store.get(&record.key)).unwrap().is_some());
         assert_eq!(found[0], found[1], "{number}");
+    }
+}
+
+#[test]
+fn the_log_begins_anew() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut claims = Claims::default();
+    claims.insert("long", "x".repeat(65_536)).unwrap();
+    let now = Timestamp::from_secs(NOW);
+    let mut token = TokenRecord::new("c".parse().unwrap(), Scope::parse("read").unwrap(), now);
+    token.claims = claims;
+    let mut log = folder.file().into_os_string();
+    log.push("-wal");
+    // How often it began: the fourth number of its head.
+    let beginning = || {
+        let mut head = [0; 16];
+        fs::File::open(&log).unwrap().read_exact(&mut head).unwrap();
+        head[12..].to_vec()
+    };
+    assert_eq!(run(store.insert(&[one_time(0, 0, NOW + 60)], now)).unwrap(), Inserted::All);
+    let first = beginning();
+    for part in 0..20 {
+        let long = (50 * part..50 * (part + 1)).map(|number| {
+            let Record { key, expires_at, .. } = one_time(1, number, NOW + 60);
+            Record::new(key, expires_at, RecordValue::AccessToken(token.clone()))
+        });
+        assert_eq!(run(store.insert(&long.collect::<Vec<_>>(), now)).unwrap(), Inserted::All);
+    }
+    for number in 0.. {
+        if beginning() != first {
+            break;
+        }
+        assert_eq!(run(store.insert(&[one_time(2, number, NOW + 60)], now)).unwrap(), Inserted::All);
     }
 }
 

@@ -43,7 +43,7 @@ pub use registry::{Added, ClientRegistry, Registered, RegistryError};
 #[cfg(feature = "jwt")]
 pub use sealing::{InvalidSealingKeys, SealingKeys};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteError, SqliteTokenStore};
+pub use sqlite::{SqliteClientStore, SqliteError, SqliteTokenStore};
 pub use verifiers::{InvalidVerifiers, read_verifiers};
 
 use std::error::Error;

@@ -7,7 +7,9 @@ pub mod servers;
 pub mod signed;
 pub mod state;
 
-use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
+#[cfg(feature = "jwt")]
+use client_credentials::store::SealingKeys;
+use client_credentials::store::{MemoryClientStore, MemoryTokenStore, Registrations};
 use client_credentials::{
     AuthorizationServer, CertificateChain, Client, ClientCertificate, ClientStore, Config, Field, IntrospectionRequest,
     Parts, Realms, RevocationRequest, Timestamp, TokenError, TokenRequest, TokenStore, introspect_token,
@@ -77,6 +79,14 @@ pub fn my_client() -> Client {
         "client_id": "myClient", "client_secret": "mySecret", "scope": "write", "grant_types": ["client_credentials"],
         "token_endpoint_auth_method": ["client_secret_basic", "client_secret_post"],
     }))
+}
+
+/// How a database keeps the clients of an issuer, those with raw keys included.
+pub fn registrations(issuer: &str) -> Registrations {
+    let registrations = Registrations::new(issuer);
+    #[cfg(feature = "jwt")]
+    let registrations = registrations.with_sealing_keys(SealingKeys::new([[7; 32]]).unwrap());
+    registrations
 }
 
 /// A server in memory whose clock stands at [`NOW`].
