@@ -83,6 +83,16 @@ impl Registrations {
         client.map_err(|error| StoreError::new(Unreadable { column: error.column() }))?
     }
 
+    /// The client of a row; what is wrong with it names the client, so that whoever reads many knows which.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) fn read_row(&self, client_id: &str, text: &str) -> Result<Arc<Client>, StoreError> {
+        let client = self.from_text(text).and_then(|client| {
+            let is_it = client.client_id.as_str() == client_id;
+            if is_it { Ok(Arc::new(client)) } else { Err(StoreError::new(Another)) }
+        });
+        client.map_err(|cause| StoreError::new(UnreadableRow { client_id: client_id.to_owned(), cause }))
+    }
+
     #[cfg(feature = "jwt")]
     fn to_sealed_text(&self, client: &Client) -> Result<Zeroizing<String>, StoreError> {
         let keys = self.sealing.as_ref().ok_or_else(|| StoreError::new(SealingError::NoKeys))?;
@@ -154,3 +164,19 @@ impl<I: Into<Arc<str>>> From<I> for Registrations {
 struct Unreadable {
     column: usize,
 }
+
+/// A row is not what this crate writes.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[derive(Debug, thiserror::Error)]
+#[error("the client {client_id:?}: {cause}")]
+struct UnreadableRow {
+    client_id: String,
+    #[source]
+    cause: StoreError,
+}
+
+/// A row holds what belongs into another one.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[derive(Debug, thiserror::Error)]
+#[error("the stored registration is that of another client")]
+struct Another;

@@ -153,7 +153,7 @@ impl ClientRegistry for PostgresClientStore {
             row.map(|row| Ok((row.try_get::<_, String>(0)?, row.try_get(1)?))).transpose()
         });
         let Some((text, revision)) = row.await? else { return Ok(None) };
-        Ok(Some(Registered::new(self.registrations.from_text(&text)?, revision)))
+        Ok(Some(Registered::new(self.registrations.read_row(client_id, &text)?, revision)))
     }
 
     async fn replace(&self, client: &Client, revision: i64) -> Result<bool, StoreError> {
@@ -179,18 +179,17 @@ impl ClientRegistry for PostgresClientStore {
     }
 
     async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Client>>, StoreError> {
-        const PAGE: &str = "SELECT registration FROM client_credentials.clients
+        const PAGE: &str = "SELECT client_id, registration FROM client_credentials.clients
             WHERE issuer = $1 AND client_id > $2 ORDER BY client_id LIMIT $3";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self.database.ask_for(PATIENCE_WITH_MANY, async |connection| {
             let page = connection.prepare_cached(PAGE).await?;
-            connection.query(&page, &[&self.registrations.issuer(), &after.unwrap_or_default(), &limit]).await
+            let (issuer, after) = (self.registrations.issuer(), after.unwrap_or_default());
+            let rows = connection.query(&page, &[&issuer, &after, &limit]).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         });
-        let read = |row: &tokio_postgres::Row| {
-            let text: String = row.try_get(0).map_err(|error| StoreError::new(super::Failed(error)))?;
-            self.registrations.from_text(&text).map(Arc::new)
-        };
-        rows.await?.iter().map(read).collect()
+        let rows: Vec<(String, String)> = rows.await?;
+        rows.iter().map(|(client_id, text)| self.registrations.read_row(client_id, text)).collect()
     }
 }
 

@@ -66,20 +66,12 @@ impl SqliteClientStore {
         let (issuer, client_id) = (self.issuer(), client_id.to_owned());
         self.database.read(move |connection| find(connection, &issuer, &client_id)).await
     }
-
-    /// The client of a row.
-    fn understood(&self, kept: &Kept) -> Result<Arc<Client>, StoreError> {
-        let client = self.registrations.from_text(&kept.registration).and_then(|client| {
-            let is_it = client.client_id.as_str() == kept.client_id;
-            if is_it { Ok(Arc::new(client)) } else { Err(StoreError::new(Another)) }
-        });
-        client.map_err(|cause| StoreError::new(Unreadable { client_id: kept.client_id.clone(), cause }))
-    }
 }
 
 impl ClientStore for SqliteClientStore {
     async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
-        self.find(client_id).await?.map(|kept| self.understood(&kept)).transpose()
+        let kept = self.find(client_id).await?;
+        kept.map(|kept| self.registrations.read_row(&kept.client_id, &kept.registration)).transpose()
     }
 }
 
@@ -94,8 +86,9 @@ impl ClientRegistry for SqliteClientStore {
     }
 
     async fn registered(&self, client_id: &str) -> Result<Option<Registered>, StoreError> {
-        let registered = |kept: Kept| Ok(Registered::new(self.understood(&kept)?, kept.revision));
-        self.find(client_id).await?.map(registered).transpose()
+        let Some(kept) = self.find(client_id).await? else { return Ok(None) };
+        let client = self.registrations.read_row(&kept.client_id, &kept.registration)?;
+        Ok(Some(Registered::new(client, kept.revision)))
     }
 
     async fn replace(&self, client: &Client, revision: i64) -> Result<bool, StoreError> {
@@ -125,7 +118,7 @@ impl ClientRegistry for SqliteClientStore {
     async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Client>>, StoreError> {
         let (issuer, after) = (self.issuer(), after.unwrap_or_default().to_owned()); // no client_id is empty
         let page = self.database.read(move |connection| page(connection, &issuer, &after, limit)).await?;
-        page.iter().map(|kept| self.understood(kept)).collect()
+        page.iter().map(|kept| self.registrations.read_row(&kept.client_id, &kept.registration)).collect()
     }
 }
 
@@ -167,17 +160,3 @@ fn add(group: &Group<'_>, issuer: &str, rows: &[(ClientId, Zeroizing<String>)]) 
     })?;
     Ok(taken.map_or(Added::All, |(client_id, _)| Added::Taken(client_id.clone())))
 }
-
-/// A row is not what this crate writes.
-#[derive(Debug, thiserror::Error)]
-#[error("the client {client_id:?}: {cause}")]
-struct Unreadable {
-    client_id: String,
-    #[source]
-    cause: StoreError,
-}
-
-/// A row holds what belongs into another one.
-#[derive(Debug, thiserror::Error)]
-#[error("the stored registration is that of another client")]
-struct Another;
