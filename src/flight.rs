@@ -142,7 +142,7 @@ mod tests {
         let flight = Flight::<()>::default();
         let bells: [Arc<Bell>; 3] = std::array::from_fn(|_| Arc::default());
         let wakers = bells.clone().map(Waker::from);
-        let mut contexts = wakers.each_ref().map(|waker| Context::from_waker(waker));
+        let mut contexts = wakers.each_ref().map(Context::from_waker);
         let rung = || bells.each_ref().map(|bell| bell.0.load(Ordering::SeqCst));
 
         let lead = flight.try_lead().unwrap();
