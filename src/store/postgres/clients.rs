@@ -2,7 +2,7 @@
 
 use super::watch::{Watching, watch};
 use super::{Database, PostgresError, config_of};
-use crate::client::{Client, ClientStore};
+use crate::client::{Client, ClientId, ClientStore};
 use crate::store::{Added, ClientRegistry, Registered, Registrations, StoreError};
 use deadpool_postgres::Pool;
 use deadpool_postgres::tokio_postgres::{self, NoTls};
@@ -145,6 +145,9 @@ impl ClientRegistry for PostgresClientStore {
     }
 
     async fn registered(&self, client_id: &str) -> Result<Option<Registered>, StoreError> {
+        if !ClientId::is_valid(client_id) {
+            return Ok(None); // PostgreSQL takes no NUL in a text
+        }
         const GET: &str =
             "SELECT registration, revision FROM client_credentials.clients WHERE issuer = $1 AND client_id = $2";
         let row = self.database.ask(async |connection| {
@@ -170,6 +173,9 @@ impl ClientRegistry for PostgresClientStore {
     }
 
     async fn delete(&self, client_id: &str) -> Result<bool, StoreError> {
+        if !ClientId::is_valid(client_id) {
+            return Ok(false);
+        }
         const DELETE: &str = "DELETE FROM client_credentials.clients WHERE issuer = $1 AND client_id = $2";
         let deleted = self.database.ask(async |connection| {
             let delete = connection.prepare_cached(DELETE).await?;

@@ -21,11 +21,12 @@ use deadpool_postgres::{
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Connections of a pool that [`PostgresTokenStore::connect`] makes, at most.
 const CONNECTIONS: usize = 16;
-/// How long a call waits for a connection, for a new one, and then for its answer: each.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a call waits for a connection and its answer together.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Calls that wait for a connection, at most; one more is refused at once.
 const QUEUE: usize = 4096;
 /// How long a node waits at start for another one that changes the schema.
@@ -91,7 +92,7 @@ impl Database {
         let begin = Hook::async_fn(|client, _| {
             // Whatever the database's own defaults: no statement outlives the call that waits for it by much, and of two inserts of
             // one key the later one sees the earlier.
-            const BEGIN: &str = "SET statement_timeout = 2000; SET default_transaction_isolation = 'read committed'";
+            const BEGIN: &str = "SET statement_timeout = 4000; SET default_transaction_isolation = 'read committed'";
             Box::pin(async move { client.batch_execute(BEGIN).await.map_err(HookError::Backend) })
         });
         let pool = Pool::builder(manager)
@@ -111,7 +112,7 @@ impl Database {
         Ok(Self { pool, runtime })
     }
 
-    /// Asks the database, and waits for its answer within bounds.
+    /// Asks the database, and waits for a connection and for its answer within one bound.
     ///
     /// A connection that is late or leads to a server which only reads, as after a failover, is not used again.
     async fn ask<A>(
@@ -129,28 +130,25 @@ impl Database {
         if self.pool.status().waiting >= QUEUE {
             return Err(StoreError::new(Busy));
         }
-        self.runtime.inside(self.ask_now(patience, question)).await
-    }
-
-    async fn ask_now<A>(
-        &self,
-        patience: Duration,
-        question: impl AsyncFnOnce(&mut Object) -> Result<A, tokio_postgres::Error>,
-    ) -> Result<A, StoreError> {
-        let mut connection = self.pool.get().await.map_err(|error| StoreError::new(Failed(error)))?;
-        match tokio::time::timeout(patience, question(&mut connection)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
-                    drop(Object::take(connection));
-                }
-                Err(StoreError::new(Failed(error)))
+        let mut connection = None;
+        let asked = async {
+            let connection = connection.insert(self.pool.get().await.map_err(|error| StoreError::new(Failed(error)))?);
+            Ok::<_, StoreError>(question(connection).await)
+        };
+        let answer = self.runtime.inside(async { timeout(patience, asked).await });
+        let (answer, is_astray) = match answer.await {
+            Ok(Ok(Ok(answer))) => (Ok(answer), false),
+            Ok(Ok(Err(error))) => {
+                let only_reads = error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
+                (Err(StoreError::new(Failed(error))), only_reads)
             }
-            Err(_) => {
-                drop(Object::take(connection));
-                Err(StoreError::new(Late))
-            }
+            Ok(Err(no_connection)) => (Err(no_connection), false),
+            Err(_) => (Err(StoreError::new(Late)), true),
+        };
+        if is_astray {
+            drop(connection.map(Object::take));
         }
+        answer
     }
 }
 
@@ -166,7 +164,7 @@ fn config_of(url: &str) -> Result<Config, PostgresError> {
     if config.get_application_name().is_none() {
         config.application_name("client-credentials");
     }
-    config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(PATIENCE).keepalives_retries(3);
+    config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(2)).keepalives_retries(3);
     Ok(config)
 }
 

@@ -27,9 +27,9 @@ const PATIENCE_WITH_SWEEP: Duration = Duration::from_secs(10);
 /// Expired records leave a minute after their end, some hundred at a time, by a task that each node runs now and then beside its
 /// inserts. It waits for nobody and nobody waits for it.
 ///
-/// The pool has at most 16 connections. A call waits two seconds for a connection and two for the answer, then it is a [`StoreError`],
-/// as is whatever the server refuses: a full disk, a database that only reads. The next call tries anew, on a new connection where the
-/// old one is lost or leads to a server that no longer writes. A URL may name several hosts with `target_session_attrs=read-write`.
+/// The pool has at most 16 connections. A call waits four seconds for one and for its answer, then it is a [`StoreError`], as is
+/// whatever the server refuses: a full disk, a database that only reads. The next call tries anew, on a new connection where the old one
+/// is lost or leads to a server that no longer writes. A URL may name several hosts with `target_session_attrs=read-write`.
 ///
 /// Made inside a Tokio runtime with timers and sockets, which has to run as long as the store is used; its methods can be called from any
 /// thread and any executor.
