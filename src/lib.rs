@@ -54,8 +54,8 @@
 //! | `jwks-uri` | `JwksCache::https`: key sets of others, fetched by https |
 //! | `rar` | `authorization_details`: rich authorization requests (RFC 9396) |
 //! | `mtls` | `Client::tls_client_auth_subject_dn` and its like: clients that authenticate by a TLS certificate, and tokens that are bound to one (RFC 8705); turns on `jwt` |
-//! | `sqlite` | `store::SqliteTokenStore`: tokens in a file, for one node; needs a C compiler |
-//! | `postgres` | `store::PostgresTokenStore`: tokens in PostgreSQL, for several nodes |
+//! | `sqlite` | `store::SqliteTokenStore`, `store::SqliteClientStore`: tokens and clients in a file, for one node; needs a C compiler |
+//! | `postgres` | `store::PostgresTokenStore`, `store::PostgresClientStore`: tokens and clients in PostgreSQL, for several nodes |
 //! | `redis` | `store::RedisTokenStore`: tokens in Redis or a Redis Cluster, for several nodes |
 //! | `argon2` | `SecretVerifier::argon2id`: secrets that people chose |
 //! | `conformance` | `store::conformance`: a test suite for stores of one's own; for `[dev-dependencies]` |
