@@ -34,7 +34,7 @@ fn main() {
     let (batch, rows) = if is_test { (CALLERS, 1000) } else { (20 * CALLERS, rows()) };
     let rounds = if is_test { 1 } else { ROUNDS };
     runtime.block_on(compare(&folder, batch, rounds));
-    runtime.block_on(grow(&folder, rows, rounds));
+    runtime.block_on(grow(&folder, rows, 2 * rounds));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -78,7 +78,7 @@ async fn compare(folder: &Path, batch: usize, rounds: usize) {
     }
 }
 
-/// Inserts by 64 callers at once, alone and while expired rows leave, and look-ups, in files of so many rows.
+/// Inserts by 64 callers at once, alone and while for each that comes one goes that has ended, and look-ups, in files of so many rows.
 async fn grow(folder: &Path, rows: u64, rounds: usize) {
     let mut sizes = vec![rows];
     while sizes.last().is_some_and(|last| last / 10 >= 10_000) {
@@ -145,7 +145,7 @@ impl Grown {
         .unwrap();
         // Part by part and each in the order of the keys, which is quicker and leaves the pages as full as any other.
         for part in (0..rows).step_by(500_000) {
-            let mut part: Vec<Row> = (part..rows.min(part + 500_000)).map(|number| row(&record(number))).collect();
+            let mut part: Vec<Row> = (part..rows.min(part + 500_000)).map(|number| row(&aged(number))).collect();
             part.sort_unstable_by_key(|(key, ..)| *key);
             insert_rows(&mut file, &part);
         }
@@ -187,16 +187,17 @@ impl Grown {
         self.gets.push(start.elapsed() / count as u32);
     }
 
-    /// All are past now, and leave with those that come.
+    /// A quarter is past now, and what comes will be in the next round.
     async fn expire(&mut self) {
         let records = self.new_records();
+        let now = Timestamp::from_secs(2_000_000_000 + self.next);
         let (start, slowest) = (Instant::now(), Mutex::new(Duration::ZERO));
         let (store, latest) = (&self.store, &slowest);
         let callers = records.chunks(records.len() / CALLERS).map(|share| async move {
             for record in share {
-                let record = Record::new(record.key, Timestamp::from_secs(3_000_000_000), record.value.clone());
+                let end = Timestamp::from_secs(now.as_secs() + 1);
+                let record = Record::new(record.key, end, record.value.clone());
                 let start = Instant::now();
-                let now = Timestamp::from_secs(2_500_000_000);
                 assert_eq!(store.insert(&[record], now).await.unwrap(), Inserted::All);
                 let mut slowest = latest.lock().unwrap();
                 *slowest = start.elapsed().max(*slowest);
@@ -223,6 +224,15 @@ fn record(number: u64) -> Record {
     let token = TokenRecord::new(client_id, Scope::parse("read write").unwrap(), issued_at);
     let key = RecordKey::from_bytes(Sha256::digest(number.to_be_bytes()).into());
     Record::new(key, expires_at, RecordValue::AccessToken(token))
+}
+
+/// The same in a file that is in use for long: one of four ends soon, the others never.
+fn aged(number: u64) -> Record {
+    let mut record = record(number);
+    if !number.is_multiple_of(4) {
+        record.expires_at = Timestamp::from_secs(9_000_000_000);
+    }
+    record
 }
 
 async fn insert(store: &SqliteTokenStore, record: Record) {

@@ -27,8 +27,8 @@ const MIGRATIONS: [&str; 2] = [
     "CREATE TABLE clients (issuer TEXT NOT NULL, client_id TEXT NOT NULL, revision INTEGER NOT NULL, registration TEXT NOT NULL,
      PRIMARY KEY (issuer, client_id)) WITHOUT ROWID;",
 ];
-/// Memory of a connection for pages, at most: `PRAGMA cache_size`, which counts KiB below zero.
-const CACHE: i32 = -16_384;
+/// Memory of a connection for pages, at most: `PRAGMA cache_size`, in KiB below zero. The upper levels of ten million records.
+const CACHE: i32 = -65_536;
 /// How long another process may hold the file.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a fresh start of the log may hold up the writer, as it does when another process reads for long.

@@ -16,8 +16,8 @@ pub(super) const QUEUE: usize = 4096;
 const GROUP: usize = 256;
 /// Rows that are written between two turns of copying the log into the file.
 const CHANGES: u64 = 1000;
-/// Pages of the log, after which it is to begin anew.
-const LOG: i64 = 16_000;
+/// Pages of the log, after which it is to begin anew: while it grows, each commit costs more.
+const LOG: i64 = 4000;
 /// Records that are looked at for ended ones, for each that comes.
 const PASSED: usize = 4;
 
