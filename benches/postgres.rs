@@ -147,7 +147,6 @@ impl Bench {
             );
             self.sql(&fill).await;
             self.sql("VACUUM ANALYZE client_credentials.records").await;
-            self.sql("CHECKPOINT").await;
             filled = step;
             let count = (rows / 10).clamp(100, 20_000) as usize;
             // Away from the rows that the next step fills in.
