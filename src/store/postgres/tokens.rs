@@ -9,7 +9,7 @@ use deadpool_postgres::Pool;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows written between two sweeps of what has ended, by one node.
 const BETWEEN_SWEEPS: usize = 1024;
@@ -24,8 +24,8 @@ const PATIENCE_WITH_SWEEP: Duration = Duration::from_secs(10);
 /// commit is on the disk. Every call is one statement and one round trip, and every node sees it at once; of two nodes that insert one
 /// key at the same time one succeeds.
 ///
-/// Expired records leave a minute after their end, some hundred at a time, by a task that each node runs now and then beside its
-/// inserts. It waits for nobody and nobody waits for it.
+/// Expired records leave a minute after their end, a thousand at a time, by a task that each node runs now and then beside its
+/// inserts. It waits for nobody, nobody waits for it, and it rests as long as it works.
 ///
 /// The pool has at most 16 connections. A call waits four seconds for one and for its answer, then it is a [`StoreError`], as is
 /// whatever the server refuses: a full disk, a database that only reads. The next call tries anew, on a new connection where the old one
@@ -92,6 +92,7 @@ impl PostgresTokenStore {
         let until = milliseconds(now).saturating_sub(GRACE);
         let mut forgotten = 0;
         loop {
+            let start = Instant::now();
             let batch = self.database.ask_for(PATIENCE_WITH_SWEEP, async |connection| {
                 let forget = connection.prepare_cached(FORGET).await?;
                 connection.execute(&forget, &[&until, &BATCH]).await
@@ -101,6 +102,8 @@ impl PostgresTokenStore {
             if batch < BATCH.unsigned_abs() {
                 return Ok(forgotten);
             }
+            // As long a rest as the batch took: the disk is there for others half of the time.
+            self.database.runtime.inside(async { tokio::time::sleep(start.elapsed()).await }).await;
         }
     }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
-use threads::{Group, QUEUE, Read, Worker, Write};
+use threads::{AHEAD, Group, QUEUE, Read, Worker, Write};
 use tokens::Walk;
 
 /// Marks a file as ours: `PRAGMA application_id`.
@@ -85,7 +85,7 @@ impl Database {
             }
         };
         let walk = Walk::begin(&writing)?;
-        let checkpoints = Worker::start("sqlite log", 0, move |turns| threads::checkpoint(&copying, &turns))?;
+        let checkpoints = Worker::start("sqlite log", AHEAD, move |turns| threads::checkpoint(&copying, &turns))?;
         let write = move |jobs| threads::write(writing, walk, &checkpoints, &jobs);
         Ok(Arc::new(Self {
             reader: Worker::start("sqlite reader", QUEUE, move |jobs| threads::read(&reading, &jobs))?,

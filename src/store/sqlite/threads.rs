@@ -16,6 +16,8 @@ pub(super) const QUEUE: usize = 4096;
 const GROUP: usize = 256;
 /// Rows that are written between two turns of copying the log into the file.
 const CHANGES: u64 = 1000;
+/// Turns that the writer may be ahead of the copying.
+pub(super) const AHEAD: usize = 16;
 /// Pages of the log, after which it is to begin anew: while it grows, each commit costs more.
 const LOG: i64 = 4000;
 /// Records that are looked at for ended ones, for each that comes.
@@ -197,11 +199,12 @@ pub(super) fn write(mut connection: Connection, mut walk: Walk, checkpoints: &Wo
 
 // From the log into the file.
 
-/// Copies what the log holds while the writer goes on, which may be one turn ahead: so the log stays short however slow the disk is.
+/// Copies what the log holds while the writer goes on, which may be [`AHEAD`] turns ahead: so the log stays short however slow the disk is.
 pub(super) fn checkpoint(connection: &Connection, turns: &Receiver<()>) {
     let copy =
         |how: &str| connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(1));
     for () in turns {
+        turns.try_iter().for_each(drop); // one copy is for all of them
         // What fails is tried anew in the next turn. Only a log that is copied whole begins anew, so at times the writer has to wait.
         if copy("PASSIVE").is_ok_and(|pages| pages > LOG) {
             let _ = copy("RESTART");
