@@ -95,14 +95,7 @@ impl Database {
             const BEGIN: &str = "SET statement_timeout = 4000; SET default_transaction_isolation = 'read committed'";
             Box::pin(async move { client.batch_execute(BEGIN).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
-            .wait_timeout(Some(PATIENCE))
-            .create_timeout(Some(PATIENCE))
-            .recycle_timeout(Some(PATIENCE))
-            .post_create(begin)
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build();
+        let pool = Pool::builder(manager).max_size(CONNECTIONS).post_create(begin).build(); // without time-outs of its own: a call has one for all that it waits for
         Self::new(pool.map_err(|error| PostgresError::Database(Box::new(error)))?).await
     }
 
