@@ -65,6 +65,9 @@ DECLARE
     changed record := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 BEGIN
     PERFORM pg_notify('client_credentials_clients', json_build_array(changed.issuer, changed.client_id)::text);
+    IF TG_OP = 'UPDATE' AND (OLD.issuer, OLD.client_id) IS DISTINCT FROM (NEW.issuer, NEW.client_id) THEN
+        PERFORM pg_notify('client_credentials_clients', json_build_array(OLD.issuer, OLD.client_id)::text);
+    END IF;
     RETURN NULL;
 END
 $$;
