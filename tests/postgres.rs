@@ -14,9 +14,11 @@ use deadpool_postgres::tokio_postgres::{self, NoTls};
 use serde_json::json;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::servers::Private;
 use support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 const POSTGRES: &str = "CLIENT_CREDENTIALS_POSTGRES";
@@ -424,6 +426,110 @@ async fn a_database_that_hangs_is_a_503_and_no_longer() {
     assert!(is_active(&server, &before));
 }
 
+/// A way to a database that, while it is silent, lets a connection be made and swallows all later answers.
+struct Relay {
+    url: String,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Relay {
+    async fn to(url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = url.split(['@', '/']).nth(3).unwrap().to_owned();
+        let (url, is_silent) = (url.replace(&host, &listener.local_addr().unwrap().to_string()), Arc::default());
+        let silent = Arc::clone(&is_silent);
+        tokio::spawn(async move {
+            loop {
+                let (near, far) = (listener.accept().await.unwrap().0, TcpStream::connect(&host).await.unwrap());
+                let silent: Arc<AtomicBool> = Arc::clone(&silent);
+                tokio::spawn(async move {
+                    let ((mut near, mut to_near), (mut far, mut to_far)) = (near.into_split(), far.into_split());
+                    let back = async {
+                        let (mut octets, mut is_made) = ([0; 8192], false);
+                        while let Ok(length @ 1..) = far.read(&mut octets).await {
+                            if is_made && silent.load(Ordering::SeqCst) {
+                                continue;
+                            }
+                            to_near.write_all(&octets[..length]).await.unwrap();
+                            is_made |= octets[..length].ends_with(b"Z\0\0\0\x05I"); // ready for a query
+                        }
+                    };
+                    tokio::select! { _ = tokio::io::copy(&mut near, &mut to_far) => (), () = back => () }
+                });
+            }
+        });
+        Self { url, is_silent }
+    }
+
+    fn be_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+// req: ST-009, ST-010, ST-015
+async fn a_database_that_takes_connections_and_says_no_more_holds_up_nobody() {
+    let (relay, clock) = (Relay::to(&database().await).await, TestClock::at(NOW));
+    let server = node(ISSUER, &clock, tokens(&relay.url).await);
+    relay.be_silent(true);
+    assert_eq!(issue(&server).status, 503, "on a connection that was there");
+    assert_eq!(issue(&server).status, 503, "on a new one");
+    assert!(PostgresTokenStore::connect(&relay.url).await.is_err(), "nor does it keep a node at its start");
+    relay.be_silent(false);
+    until(async || issue(&server).status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+async fn who_listens_to_silence_begins_anew() {
+    let url = database().await;
+    let (relay, look) = (Relay::to(&url).await, sql(&url).await);
+    let clients = PostgresClientStore::connect(&relay.url, ISSUER).await.unwrap();
+    relay.be_silent(true);
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let _watching = clients.watch(&relay.url, move |changed| told.send(changed.map(str::to_owned)).unwrap()).unwrap();
+    let listening = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    until(async || !look.query(listening, &[]).await.unwrap().is_empty()).await;
+    relay.be_silent(false);
+    assert_eq!(heard.recv().await.unwrap(), None, "it begins");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+// req: ST-009, ST-010
+async fn of_several_hosts_one_that_is_gone_leaves_time_for_the_next() {
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = gone.listen(0).unwrap();
+    let address = gone.local_addr().unwrap();
+    let _queue = TcpStream::connect(address).await.unwrap(); // is full: who comes next hears nothing
+    for options in ["target_session_attrs=read-write", "connect_timeout=10"] {
+        let url = database().await.replace('@', &format!("@{address},")) + "?" + options;
+        assert_eq!(tokens(&url).await.insert(&[one_time(1, 1, NOW + 1)], at(NOW)).await.unwrap(), Inserted::All);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+// req: ST-009, ST-010
+async fn commits_that_wait_for_a_standby_use_up_no_connections() {
+    let (database, clock) = (Private::start("postgres", &[]), TestClock::at(NOW));
+    let (server, change) = (node(ISSUER, &clock, tokens(&database.url).await), sql(&database.url).await);
+    let standby = async |command: &str| {
+        change.batch_execute(command).await.unwrap();
+        change.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        // Each call has a look at the settings first.
+        change.batch_execute("SELECT 1").await.unwrap();
+    };
+    standby("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    until(async || issue(&server).outcome() == (503, "temporarily_unavailable".into())).await;
+    let waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    until(async || change.query(waiting, &[]).await.unwrap().is_empty()).await;
+    standby("ALTER SYSTEM RESET synchronous_standby_names").await;
+    until(async || issue(&server).status == 200).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run tests/run"]
 // req: ST-009, ST-010
@@ -498,6 +604,15 @@ async fn every_node_hears_of_changed_clients() {
         assert_eq!(heard.recv().await.unwrap().as_deref(), Some("größe \"'"));
     }
     let change = sql(&url).await;
+    // Whoever asked for either name may have kept an answer.
+    clients.register(registered("old")).await.unwrap();
+    change
+        .batch_execute("UPDATE client_credentials.clients SET client_id = 'new' WHERE client_id = 'old'")
+        .await
+        .unwrap();
+    for client_id in ["old", "new", "old"] {
+        assert_eq!(heard.recv().await.unwrap().as_deref(), Some(client_id));
+    }
     change
         .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
         .await
@@ -509,6 +624,25 @@ async fn every_node_hears_of_changed_clients() {
     assert_eq!(heard.recv().await.unwrap(), None);
     drop(watching);
     assert_eq!(heard.recv().await, None, "and ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+async fn functions_of_others_in_the_search_path_are_not_called() {
+    let url = database().await;
+    let clients = PostgresClientStore::connect(&url, ISSUER).await.unwrap();
+    // Up to PostgreSQL 14 every role may make them; they match better than the system's own.
+    let others =
+        [("nextval(text)", "bigint"), ("json_build_array(text, text)", "json"), ("pg_notify(text, text)", "void")];
+    for (function, answer) in others {
+        let make = format!(
+            "CREATE FUNCTION public.{function} RETURNS {answer} LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$"
+        );
+        sql(&url).await.batch_execute(&make).await.unwrap();
+    }
+    clients.register(Client::new("c".parse().unwrap())).await.unwrap();
+    clients.disable("c").await.unwrap();
+    assert!(clients.delete("c").await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,6 +85,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let code = run(&runtime, &settings, &arguments);
+    // Not dropped: that would wait for look-ups of names, which nobody waits for any more.
+    runtime.shutdown_background();
+    code
+}
+
+fn run(runtime: &tokio::runtime::Runtime, settings: &Settings, arguments: &Arguments) -> ExitCode {
     let tokens = runtime.block_on(settings.tokens());
     // Judged before anything is bound: port 0 stands for a port that is not known yet.
     match settings.build(&format!("{}://{}", settings.scheme(), settings.listen()), &tokens, |_| ()) {
@@ -104,7 +111,7 @@ fn main() -> ExitCode {
         log("the configuration is valid");
         return ExitCode::SUCCESS;
     }
-    match runtime.block_on(serve(&settings, &tokens, arguments.config.is_none())) {
+    match runtime.block_on(serve(settings, &tokens, arguments.config.is_none())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&format!("error: {error}"));

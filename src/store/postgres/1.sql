@@ -54,7 +54,7 @@ CREATE SEQUENCE client_credentials.revisions;
 CREATE TABLE client_credentials.clients (
     issuer text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
-    revision bigint NOT NULL DEFAULT nextval('client_credentials.revisions'),
+    revision bigint NOT NULL DEFAULT pg_catalog.nextval('client_credentials.revisions'),
     registration text NOT NULL,
     PRIMARY KEY (issuer, client_id)
 );
@@ -64,7 +64,10 @@ CREATE FUNCTION client_credentials.tell_of_client() RETURNS trigger LANGUAGE plp
 DECLARE
     changed record := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 BEGIN
-    PERFORM pg_notify('client_credentials_clients', json_build_array(changed.issuer, changed.client_id)::text);
+    PERFORM pg_catalog.pg_notify('client_credentials_clients', pg_catalog.json_build_array(changed.issuer, changed.client_id)::text);
+    IF TG_OP = 'UPDATE' AND (OLD.issuer, OLD.client_id) IS DISTINCT FROM (NEW.issuer, NEW.client_id) THEN
+        PERFORM pg_catalog.pg_notify('client_credentials_clients', pg_catalog.json_build_array(OLD.issuer, OLD.client_id)::text);
+    END IF;
     RETURN NULL;
 END
 $$;

@@ -161,7 +161,7 @@ impl ClientRegistry for PostgresClientStore {
 
     async fn replace(&self, client: &Client, revision: i64) -> Result<bool, StoreError> {
         const REPLACE: &str = "UPDATE client_credentials.clients
-            SET registration = $3, revision = nextval('client_credentials.revisions')
+            SET registration = $3, revision = pg_catalog.nextval('client_credentials.revisions')
             WHERE issuer = $1 AND client_id = $2 AND revision = $4";
         let text = self.registrations.to_text(client)?;
         let replaced = self.database.ask(async |connection| {

@@ -101,7 +101,16 @@ impl Database {
 
     async fn new(pool: Pool) -> Result<Self, PostgresError> {
         let runtime = Runtime::current().map_err(|_| PostgresError::NoRuntime)?;
-        migrate(&mut pool.get().await?).await?;
+        let found = timeout(2 * PATIENCE, async {
+            let connection = pool.get().await?;
+            let found = standing(&connection).await?;
+            Ok::<_, PostgresError>((connection, found))
+        });
+        let (mut connection, found) = found.await.map_err(|_| PostgresError::Database(Box::new(Late)))??;
+        if found != known() {
+            migrate(&mut connection).await?;
+        }
+        drop(connection);
         Ok(Self { pool, runtime })
     }
 
@@ -136,7 +145,14 @@ impl Database {
                 (Err(StoreError::new(Failed(error))), only_reads)
             }
             Ok(Err(no_connection)) => (Err(no_connection), false),
-            Err(_) => (Err(StoreError::new(Late)), true),
+            Err(_) => {
+                // A commit that waits for its standby has no end by itself, and nor had the connections that are left to wait with it.
+                if let Some(connection) = &connection {
+                    let waits = connection.cancel_token();
+                    self.runtime.spawn(async move { timeout(PATIENCE, waits.cancel_query(NoTls)).await });
+                }
+                (Err(StoreError::new(Late)), true)
+            }
         };
         if is_astray {
             drop(connection.map(Object::take));
@@ -151,9 +167,10 @@ fn config_of(url: &str) -> Result<Config, PostgresError> {
     if config.get_hosts().is_empty() {
         return Err(PostgresError::Url);
     }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(PATIENCE);
-    }
+    // Of several hosts each gets its part, so that one that is gone leaves time for the next.
+    let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
+    let most = if hosts == 1 { PATIENCE } else { PATIENCE / hosts.saturating_add(1) };
+    config.connect_timeout(config.get_connect_timeout().map_or(most, |&own| own.min(most)));
     if config.get_application_name().is_none() {
         config.application_name("client-credentials");
     }
@@ -161,15 +178,17 @@ fn config_of(url: &str) -> Result<Config, PostgresError> {
     Ok(config)
 }
 
-/// Brings the schema up to this version, under a lock of the database: of several nodes one does it, and the others wait.
-async fn migrate(connection: &mut Object) -> Result<(), PostgresError> {
+/// The version of the schema in a database that can keep text of any language.
+async fn standing(connection: &Object) -> Result<i32, PostgresError> {
     let encoding: String = connection.query_one("SHOW server_encoding", &[]).await?.try_get(0)?;
     if encoding != "UTF8" {
         return Err(PostgresError::Encoding(encoding));
     }
-    if version(connection).await? == known() {
-        return Ok(());
-    }
+    Ok(version(connection).await?)
+}
+
+/// Brings the schema up to this version, under a lock of the database: of several nodes one does it, and the others wait.
+async fn migrate(connection: &mut Object) -> Result<(), PostgresError> {
     let transaction = connection.transaction().await?;
     let patience = PATIENCE_WITH_MIGRATION.as_millis();
     // The number stands for this lock and is otherwise without meaning.

@@ -2,14 +2,19 @@
 
 use crate::store::runtime::Runtime;
 use deadpool_postgres::tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use deadpool_postgres::tokio_postgres::{self, AsyncMessage, Config, Socket};
+use deadpool_postgres::tokio_postgres::{AsyncMessage, Config, Socket};
 use futures_util::stream::{self, StreamExt};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How long to wait before connecting anew: at first, and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+
+/// How long it may take to connect, and then until the listening has begun: a server may accept and say nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Listens for changes of clients until it is dropped.
 #[cfg_attr(client_credentials_docsrs, doc(cfg(feature = "postgres")))]
@@ -53,20 +58,20 @@ where
 }
 
 /// Hands over each payload until the connection is lost; an empty one first, when nothing can be missed any more.
-async fn listen<T>(config: &Config, tls: T, heard: &mut impl FnMut(&str)) -> Result<(), tokio_postgres::Error>
+async fn listen<T>(config: &Config, tls: T, heard: &mut impl FnMut(&str)) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let (client, mut connection) = config.connect(tls).await?;
+    let (client, mut connection) = timeout(PATIENCE, config.connect(tls)).await??;
     let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
-    let begin = client.batch_execute("LISTEN client_credentials_clients");
+    let begin = timeout(PATIENCE, client.batch_execute("LISTEN client_credentials_clients"));
     let mut begin = std::pin::pin!(begin);
     let mut begun = false;
     loop {
         let message = tokio::select! {
             done = &mut begin, if !begun => {
-                done?;
+                done??;
                 begun = true;
                 heard("");
                 continue;
@@ -78,7 +83,7 @@ where
                 heard(note.payload());
             }
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(error),
+            Some(Err(error)) => return Err(error.into()),
             None => return Ok(()),
         }
     }
