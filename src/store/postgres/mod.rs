@@ -164,11 +164,11 @@ impl Database {
 /// What a URL says, and that a peer which is gone is noticed.
 fn config_of(url: &str) -> Result<Config, PostgresError> {
     let mut config: Config = url.parse().map_err(|_| PostgresError::Url)?;
-    if config.get_hosts().is_empty() {
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(PostgresError::Url);
     }
     // Of several hosts each gets its part, so that one that is gone leaves time for the next.
-    let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
+    let hosts = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(u32::MAX);
     let most = if hosts == 1 { PATIENCE } else { PATIENCE / hosts.saturating_add(1) };
     config.connect_timeout(config.get_connect_timeout().map_or(most, |&own| own.min(most)));
     if config.get_application_name().is_none() {
