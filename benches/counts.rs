@@ -9,7 +9,7 @@
 //! Counts hold on a noisy machine, where times do not. The random source is no system call here and the clock stands still, so that a
 //! case does the same each time.
 
-#![allow(clippy::unwrap_used, reason = "a bench stops where it fails")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
 mod harness;
 
