@@ -217,22 +217,7 @@ fn main() {
 #[cfg(feature = "dpop")]
 mod bound {
     use super::*;
-    use client_credentials::{Inserted, Record, RecordKey, StoreError, TokenStore};
-
-    struct Believing;
-
-    impl TokenStore for Believing {
-        async fn insert(&self, records: &[Record], _: Timestamp) -> Result<Inserted, StoreError> {
-            black_box(records);
-            Ok(Inserted::All)
-        }
-        async fn get(&self, _: &RecordKey) -> Result<Option<Record>, StoreError> {
-            Ok(None)
-        }
-        async fn remove(&self, _: &RecordKey) -> Result<bool, StoreError> {
-            Ok(false)
-        }
-    }
+    use harness::Believing;
 
     pub(super) struct Setup {
         server: AuthorizationServer<MemoryClientStore, Believing>,

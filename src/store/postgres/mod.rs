@@ -95,7 +95,8 @@ impl Database {
             const BEGIN: &str = "SET statement_timeout = 4000; SET default_transaction_isolation = 'read committed'";
             Box::pin(async move { client.batch_execute(BEGIN).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(manager).max_size(CONNECTIONS).post_create(begin).build(); // without time-outs of its own: a call has one for all that it waits for
+        // Without time-outs of its own: a call has one for all that it waits for.
+        let pool = Pool::builder(manager).max_size(CONNECTIONS).post_create(begin).build();
         Self::new(pool.map_err(|error| PostgresError::Database(Box::new(error)))?).await
     }
 
@@ -133,31 +134,29 @@ impl Database {
             return Err(StoreError::new(Busy));
         }
         let mut connection = None;
+        // An error comes with whether the connection is to be left.
         let asked = async {
-            let connection = connection.insert(self.pool.get().await.map_err(|error| StoreError::new(Failed(error)))?);
-            Ok::<_, StoreError>(question(connection).await)
-        };
-        let answer = self.runtime.inside(async { timeout(patience, asked).await });
-        let (answer, is_astray) = match answer.await {
-            Ok(Ok(Ok(answer))) => (Ok(answer), false),
-            Ok(Ok(Err(error))) => {
+            let failed = |error| (StoreError::new(Failed(error)), false);
+            let connection = connection.insert(self.pool.get().await.map_err(failed)?);
+            question(connection).await.map_err(|error| {
                 let only_reads = error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
-                (Err(StoreError::new(Failed(error))), only_reads)
-            }
-            Ok(Err(no_connection)) => (Err(no_connection), false),
-            Err(_) => {
-                // A commit that waits for its standby has no end by itself, and nor had the connections that are left to wait with it.
-                if let Some(connection) = &connection {
-                    let waits = connection.cancel_token();
-                    self.runtime.spawn(async move { timeout(PATIENCE, waits.cancel_query(NoTls)).await });
-                }
-                (Err(StoreError::new(Late)), true)
-            }
+                (StoreError::new(Failed(error)), only_reads)
+            })
         };
-        if is_astray {
-            drop(connection.map(Object::take));
-        }
-        answer
+        let answer = self.runtime.inside(async { timeout(patience, asked).await }).await;
+        answer.unwrap_or_else(|_| Err((StoreError::new(Late), true))).map_err(|(error, is_astray)| {
+            if let Some(connection) = connection.filter(|_| is_astray) {
+                self.leave(connection);
+            }
+            error
+        })
+    }
+
+    /// Ends a connection and what it may still be doing: a commit that waits for its standby has no end by itself.
+    fn leave(&self, connection: Object) {
+        let still_asked = connection.cancel_token();
+        self.runtime.spawn(async move { timeout(PATIENCE, still_asked.cancel_query(NoTls)).await });
+        drop(Object::take(connection));
     }
 }
 
