@@ -82,7 +82,7 @@ struct Database {
 }
 
 impl Database {
-    /// A pool of plain connections, each with an end to every statement.
+    /// A pool of plain connections.
     async fn connect(url: &str) -> Result<Self, PostgresError> {
         let config = config_of(url)?;
         if config.get_ssl_mode() == SslMode::Require {
@@ -90,9 +90,8 @@ impl Database {
         }
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let begin = Hook::async_fn(|client, _| {
-            // Whatever the database's own defaults: no statement outlives the call that waits for it by much, and of two inserts of
-            // one key the later one sees the earlier.
-            const BEGIN: &str = "SET statement_timeout = 4000; SET default_transaction_isolation = 'read committed'";
+            // Whatever the database's own default: of two inserts of one key the later one sees the earlier.
+            const BEGIN: &str = "SET default_transaction_isolation = 'read committed'";
             Box::pin(async move { client.batch_execute(BEGIN).await.map_err(HookError::Backend) })
         });
         // Without time-outs of its own: a call has one for all that it waits for.

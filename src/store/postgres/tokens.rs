@@ -4,8 +4,9 @@ use super::{Database, PostgresClientStore, PostgresError};
 use crate::clock::Timestamp;
 use crate::store::row::{GRACE, Row, milliseconds};
 use crate::store::{Registrations, StoreError};
-use crate::token::{Inserted, Record, RecordKey, TokenStore};
+use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenStore};
 use deadpool_postgres::Pool;
+use deadpool_postgres::tokio_postgres::error::SqlState;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -127,6 +128,8 @@ impl PostgresTokenStore {
 
 impl TokenStore for PostgresTokenStore {
     async fn insert(&self, records: &[Record], now: Timestamp) -> Result<Inserted, StoreError> {
+        // The key of a token is new as good as always, and looking first is a tenth of the whole.
+        const NEW: &str = "INSERT INTO client_credentials.records (key, expires_at, value) VALUES ($1, $2, $3)";
         const ONE: &str = "INSERT INTO client_credentials.records AS own (key, expires_at, value) VALUES ($1, $2, $3)
             ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, value = excluded.value WHERE own.expires_at <= $4";
         const SEVERAL: &str = "SELECT client_credentials.insert_records($1, $2, $3, $4)";
@@ -134,10 +137,19 @@ impl TokenStore for PostgresTokenStore {
         let inserted = match records {
             [] => Inserted::All,
             [record] => {
+                let is_token = matches!(record.value, RecordValue::AccessToken(_));
                 let Row { key, expires_at, value } = Row::of(record)?;
                 let written = self.database.ask(async |connection| {
+                    let octets = key.as_bytes().as_slice();
+                    if is_token {
+                        let insert = connection.prepare_cached(NEW).await?;
+                        match connection.execute(&insert, &[&octets, &expires_at, &value]).await {
+                            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {}
+                            written => return written,
+                        }
+                    }
                     let insert = connection.prepare_cached(ONE).await?;
-                    connection.execute(&insert, &[&key.as_bytes().as_slice(), &expires_at, &value, &at]).await
+                    connection.execute(&insert, &[&octets, &expires_at, &value, &at]).await
                 });
                 if written.await? > 0 { Inserted::All } else { Inserted::Exists(key) }
             }
