@@ -108,8 +108,15 @@ impl Bench {
             let (mut bare, mut ours, mut rates) = (Vec::new(), Vec::new(), Vec::new());
             // The first turn connects and prepares.
             for turn in 0..=rounds {
-                let once_bare = micros(at_once(count, callers, || self.clone().bare()).await);
-                let once_ours = micros(at_once(count, callers, || self.clone().issue()).await);
+                let (once_bare, once_ours);
+                // Who comes second finds the disk as the first has left it.
+                if turn % 2 == 0 {
+                    once_bare = micros(at_once(count, callers, || self.clone().bare()).await);
+                    once_ours = micros(at_once(count, callers, || self.clone().issue()).await);
+                } else {
+                    once_ours = micros(at_once(count, callers, || self.clone().issue()).await);
+                    once_bare = micros(at_once(count, callers, || self.clone().bare()).await);
+                }
                 if turn > 0 {
                     bare.push(once_bare);
                     ours.push(once_ours);
