@@ -17,9 +17,15 @@ const GROUP: usize = 256;
 /// Rows that are written between two turns of copying the log into the file.
 const CHANGES: u64 = 1000;
 /// Turns that the writer may be ahead of the copying.
-pub(super) const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 4;
 /// Pages of the log, after which it is to begin anew: while it grows, each commit costs more.
 const LOG: i64 = 4000;
+/// Pages of the log that are copied while the writer waits, but for a log that is [`LONG`].
+const REST: i64 = 512;
+/// How often a turn tries to leave no more than that.
+const PASSES: usize = 4;
+/// Pages of the log, after which it begins anew whatever that takes.
+const LONG: i64 = 16 * LOG;
 /// Records that are looked at for ended ones, for each that comes.
 const PASSED: usize = 4;
 
@@ -201,13 +207,27 @@ pub(super) fn write(mut connection: Connection, mut walk: Walk, checkpoints: &Wo
 
 /// Copies what the log holds while the writer goes on, which may be [`AHEAD`] turns ahead: so the log stays short however slow the disk is.
 pub(super) fn checkpoint(connection: &Connection, turns: &Receiver<()>) {
-    let copy =
-        |how: &str| connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(1));
+    let copy = |how: &str| {
+        let command = format!("PRAGMA wal_checkpoint({how})");
+        connection.query_row(&command, [], |row| row.get::<_, i64>(1)).unwrap_or_default() // what fails is tried anew in the next turn
+    };
     for () in turns {
         turns.try_iter().for_each(drop); // one copy is for all of them
-        // What fails is tried anew in the next turn. Only a log that is copied whole begins anew, so at times the writer has to wait.
-        if copy("PASSIVE").is_ok_and(|pages| pages > LOG) {
-            let _ = copy("RESTART");
+        let mut pages = copy("PASSIVE");
+        if pages <= LOG {
+            continue;
+        }
+        // Only a log that is copied whole begins anew, and while its end is copied the writer waits: so that has to be short.
+        let mut rest = pages;
+        for _ in 0..PASSES {
+            if rest <= REST {
+                break;
+            }
+            let before = std::mem::replace(&mut pages, copy("PASSIVE"));
+            rest = pages - before;
+        }
+        if rest <= REST || pages > LONG {
+            copy("RESTART");
         }
     }
 }
