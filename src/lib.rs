@@ -178,6 +178,8 @@ pub mod guide {
     pub mod architecture {}
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
+    #[doc = include_str!("../docs/benchmarks.md")]
+    pub mod benchmarks {}
 }
 
 #[cfg(all(doctest, feature = "http"))]
