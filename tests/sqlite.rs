@@ -157,6 +157,31 @@ fn what_is_past_leaves_with_later_writes_and_what_lives_stays() {
 }
 
 #[test]
+// req: ST-011, ST-012
+fn all_that_is_past_leaves_when_it_is_asked_to() {
+    let folder = Folder::new();
+    let store = folder.open();
+    for (first, count, until) in [(1, 200, NOW + 10), (2, 30, NOW + 11)] {
+        for number in 0..count {
+            let record = one_time(first, number, until);
+            assert_eq!(run(store.insert(&[record], Timestamp::from_secs(NOW))).unwrap(), Inserted::All);
+        }
+    }
+    // More than one step looks at.
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+             INSERT INTO records SELECT randomblob(32), {}, '\"one_time\"' FROM n",
+            (NOW + 10) * 1000
+        ))
+        .unwrap();
+    assert_eq!(run(store.remove_expired(Timestamp::from_secs(NOW + 9))).unwrap(), 0);
+    assert_eq!(run(store.remove_expired(Timestamp::from_secs(NOW + 10))).unwrap(), 2700);
+    assert_eq!(run(store.remove_expired(Timestamp::from_secs(NOW + 11))).unwrap(), 30);
+}
+
+#[test]
 // req: ST-009, ST-010
 fn a_file_that_another_process_holds_is_an_error_and_no_more() {
     let (folder, clock) = (Folder::new(), TestClock::at(NOW));

@@ -52,6 +52,29 @@ impl SqliteTokenStore {
         Database::open(path).map(Self)
     }
 
+    /// Forgets every record that has ended at `now`, a thousand looked at in a commit, and says how many those were.
+    ///
+    /// Nobody has to call it: writes do so by themselves, bit by bit. It is for a file that nothing is written to any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a commit fails; what went before it is gone.
+    pub async fn remove_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let (mut walk, mut forgotten) = (Walk { passed: Vec::new() }, 0);
+        loop {
+            let step = move |group: &mut Group<'_>| {
+                let mut walk = walk.clone();
+                let forgotten = walk.pass(&group.transaction, STEP, now)?;
+                Ok((walk, forgotten))
+            };
+            let passed;
+            (walk, passed) = self.0.write(step).await?;
+            forgotten += passed;
+            if walk.passed.is_empty() {
+                return Ok(forgotten);
+            }
+        }
+    }
+
     /// The clients of one issuer in the same file, by the same threads.
     pub fn clients(&self, registrations: impl Into<Registrations>) -> SqliteClientStore {
         SqliteClientStore::on(Arc::clone(&self.0), registrations.into())
@@ -109,10 +132,14 @@ fn remove(transaction: &Transaction<'_>, key: RecordKey) -> rusqlite::Result<boo
     Ok(delete.execute([key.as_bytes()])? > 0)
 }
 
+/// Records that are looked at in one commit, where all are.
+const STEP: usize = 1000;
+
 /// A walk through the records, round and round: what it passes that has ended is forgotten.
 ///
 /// It goes in the order of the keys, which are digests: as many have ended here as anywhere, and neighbours go by one write. In the
 /// order of their ends each would be a write of its own.
+#[derive(Clone)]
 pub(super) struct Walk {
     passed: Vec<u8>,
 }
@@ -123,13 +150,13 @@ impl Walk {
         Ok(Self { passed: connection.query_row("SELECT randomblob(32)", [], |row| row.get(0))? })
     }
 
-    /// Passes so many records, or all that are left of this round.
+    /// Passes so many records, or all that are left of this round, and says how many it has forgotten.
     pub(super) fn pass(
         &mut self,
         transaction: &Transaction<'_>,
         records: usize,
         now: Timestamp,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<usize> {
         let mut select =
             transaction.prepare_cached("SELECT key FROM records WHERE key > ?1 ORDER BY key LIMIT 1 OFFSET ?2")?;
         let ahead = i64::try_from(records.saturating_sub(1)).unwrap_or(i64::MAX);
@@ -137,8 +164,8 @@ impl Walk {
         let mut delete =
             transaction.prepare_cached("DELETE FROM records WHERE key > ?1 AND key <= ?2 AND expires_at <= ?3")?;
         let beyond: &[u8] = &[u8::MAX; size_of::<RecordKey>() + 1];
-        delete.execute((&self.passed, until.as_deref().unwrap_or(beyond), milliseconds(now)))?;
+        let forgotten = delete.execute((&self.passed, until.as_deref().unwrap_or(beyond), milliseconds(now)))?;
         self.passed = until.unwrap_or_default();
-        Ok(())
+        Ok(forgotten)
     }
 }
