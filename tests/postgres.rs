@@ -279,6 +279,8 @@ async fn a_database_that_cannot_serve_is_refused_and_no_password_told() {
     change.batch_execute(&format!("CREATE SCHEMA client_credentials AUTHORIZATION {role}")).await.unwrap();
     assert_eq!(tokens(&limited).await.insert(&[one_time(1, 1, NOW + 1)], at(NOW)).await.unwrap(), Inserted::All);
 
+    let nobody = PostgresTokenStore::connect("postgres://u:the-password@127.0.0.1:1/db").await.unwrap_err().to_string();
+    assert_eq!(nobody.matches("error connecting to server").count(), 1, "{nobody}");
     for (bad, is_url) in [
         ("postgres://u:the-password@127.0.0.1:1/db", true),
         ("postgres://u:the-password@127.0.0.1:1/db?sslmode=require", true),

@@ -239,16 +239,17 @@ struct Told<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut next = Some(self.0);
-        let mut between = "PostgreSQL: ";
+        f.write_str("PostgreSQL")?;
+        let (mut next, mut before) = (Some(self.0), String::new());
         while let Some(error) = next {
-            f.write_str(between)?;
-            match error.downcast_ref::<tokio_postgres::error::DbError>() {
-                Some(said) => write!(f, "{} ({})", said.message(), said.code().code())?,
-                None => write!(f, "{error}")?,
+            let text = match error.downcast_ref::<tokio_postgres::error::DbError>() {
+                Some(said) => format!("{} ({})", said.message(), said.code().code()),
+                None => error.to_string(),
+            };
+            if !before.ends_with(&text) {
+                write!(f, ": {text}")?; // some errors tell their cause themselves
             }
-            next = error.source();
-            between = ": ";
+            (next, before) = (error.source(), text);
         }
         Ok(())
     }
