@@ -15,8 +15,8 @@ use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339}
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z; never negative.
 ///
-/// Serialises as a NumericDate (RFC 7519 §2): whole seconds, with a fraction only where there is one that a number can say. Reads such a number,
-/// or an RFC 3339 text such as `2027-01-31T12:00:00Z`. Nothing overflows: the far end is `u64::MAX` milliseconds.
+/// Serialises as a NumericDate (RFC 7519 §2): whole seconds, with a fraction only where there is one that a number can say. Reads
+/// such a number, or an RFC 3339 text such as `2027-01-31T12:00:00Z`. Nothing overflows: the far end is `u64::MAX` milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 

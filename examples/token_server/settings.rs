@@ -239,10 +239,9 @@ impl Settings {
             faults.push("issuer: is needed by a store that outlives the process".into());
         }
         // Memory stands in where there is a fault, which nothing is started with.
-        let memory = AnyTokenStore::new(MemoryTokenStore::default());
-        let tokens = tokens.as_ref().unwrap_or_else(|fault| {
-            faults.push(fault.clone());
-            &memory
+        let tokens = tokens.clone().unwrap_or_else(|fault| {
+            faults.push(fault);
+            AnyTokenStore::new(MemoryTokenStore::default())
         });
         #[cfg(feature = "mtls")]
         let (mut has_self_signed, mut has_named) = (false, false);

@@ -86,11 +86,7 @@ impl PostgresClientStore {
         url: &str,
         changed: impl Fn(Option<&str>) + Send + Sync + 'static,
     ) -> Result<Watching, PostgresError> {
-        let config = config_of(url)?;
-        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-            return Err(PostgresError::Tls);
-        }
-        Ok(self.watch_with(config, NoTls, changed))
+        Ok(self.watch_with(config_of(url)?, NoTls, changed))
     }
 
     /// [`watch`](Self::watch) with a configuration and a TLS of one's own.

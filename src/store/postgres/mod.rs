@@ -84,11 +84,8 @@ struct Database {
 impl Database {
     /// A pool of plain connections.
     async fn connect(url: &str) -> Result<Self, PostgresError> {
-        let config = config_of(url)?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(PostgresError::Tls);
-        }
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager =
+            Manager::from_config(config_of(url)?, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let begin = Hook::async_fn(|client, _| {
             // Whatever the database's own default: of two inserts of one key the later one sees the earlier.
             const BEGIN: &str = "SET default_transaction_isolation = 'read committed'";
@@ -159,11 +156,14 @@ impl Database {
     }
 }
 
-/// What a URL says, and that a peer which is gone is noticed.
+/// What a URL says for a connection without TLS, and that a peer which is gone is noticed.
 fn config_of(url: &str) -> Result<Config, PostgresError> {
     let mut config: Config = url.parse().map_err(|_| PostgresError::Url)?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(PostgresError::Url);
+    }
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(PostgresError::Tls);
     }
     // Of several hosts each gets its part, so that one that is gone leaves time for the next.
     let hosts = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(u32::MAX);

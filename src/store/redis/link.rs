@@ -1,7 +1,7 @@
 //! The way to Redis: it waits for nobody too long, and finds its way back.
 
-use super::super::runtime::Runtime;
 use super::{RedisError, StoreError};
+use crate::store::runtime::Runtime;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
