@@ -7,14 +7,13 @@ mod support;
 use client_credentials::store::{
     Added, CachedClientStore, ClientRegistry, MemoryClientStore, PostgresClientStore, PostgresError, PostgresTokenStore,
 };
-use client_credentials::{
-    AuthorizationServer, Client, ClientStore, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenStore,
-};
+use client_credentials::{AuthorizationServer, Client, ClientStore, Inserted, Record, Scope, Timestamp, TokenStore};
 use deadpool_postgres::tokio_postgres::{self, NoTls};
 use serde_json::json;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use support::durable::*;
 use support::servers::Private;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,8 +21,6 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 const POSTGRES: &str = "CLIENT_CREDENTIALS_POSTGRES";
-const ASK: &str = "grant_type=client_credentials&client_id=c&client_secret=a+secret&scope=read";
-const ISSUER: &str = "https://as.example.com";
 
 /// A connection of the test's own.
 async fn sql(url: &str) -> tokio_postgres::Client {
@@ -52,24 +49,9 @@ async fn tokens(url: &str) -> PostgresTokenStore {
 
 type Node = AuthorizationServer<MemoryClientStore, PostgresTokenStore>;
 
-/// A server as one node has it.
-fn node(issuer: &str, clock: &TestClock, tokens: PostgresTokenStore) -> Node {
-    let registered = client(json!({
-        "client_id": "c", "client_secret": "a secret", "scope": "read", "grant_types": ["client_credentials"],
-        "token_endpoint_auth_method": "client_secret_post",
-    }));
-    let server =
-        AuthorizationServer::new(config(json!({ "issuer": issuer })), [registered].into_iter().collect(), tokens);
-    server.unwrap().with_clock(clock.clone())
-}
-
 /// Runs what the support has for tests without a runtime.
 fn wait<A>(ask: impl FnOnce() -> A) -> A {
     tokio::task::block_in_place(ask)
-}
-
-fn about(token: &str) -> Sent {
-    Sent::form(format!("token={token}&client_id=c&client_secret=a+secret"))
 }
 
 fn issue(node: &Node) -> Answer {
@@ -78,12 +60,6 @@ fn issue(node: &Node) -> Answer {
 
 fn is_active(node: &Node, token: &str) -> bool {
     wait(|| introspect(node, &about(token))).json()["active"] == true
-}
-
-fn one_time(first: u8, second: u64, until: u64) -> Record {
-    let mut key = [first; 32];
-    key[24..].copy_from_slice(&second.to_be_bytes());
-    Record::new(RecordKey::from_bytes(key), Timestamp::from_secs(until), RecordValue::OneTime)
 }
 
 fn at(seconds: u64) -> Timestamp {
@@ -143,31 +119,7 @@ async fn it_keeps_every_promise() {
 async fn of_many_inserts_by_two_nodes_one_wins_and_the_others_leave_nothing() {
     let url = database().await;
     let stores = [tokens(&url).await, tokens(&url).await];
-    let shared = one_time(1, 0, NOW + 60);
-    let inserts = (0..300).map(|number| {
-        let (store, shared) = (stores[number % 2].clone(), shared.clone());
-        tokio::spawn(async move {
-            let own = one_time(2, number as u64, NOW + 60);
-            let records = match number % 3 {
-                0 => vec![shared.clone()],
-                1 => vec![own.clone(), shared.clone()],
-                _ => vec![shared.clone(), own.clone()],
-            };
-            let inserted = store.insert(&records, at(NOW)).await.unwrap();
-            let found = store.get(&own.key).await.unwrap();
-            if inserted == Inserted::All {
-                assert_eq!(found, records.contains(&own).then_some(own));
-                return 1;
-            }
-            assert_eq!((inserted, found), (Inserted::Exists(shared.key), None));
-            0
-        })
-    });
-    let mut wins = 0;
-    for insert in inserts.collect::<Vec<_>>() {
-        wins += insert.await.unwrap();
-    }
-    assert_eq!(wins, 1);
+    wait(|| one_insert_wins(&stores, 300, &one_time(1, 0, NOW + 60), |number| one_time(2, number, NOW + 60)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

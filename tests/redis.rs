@@ -21,15 +21,14 @@ use std::collections::HashMap;
 use std::io::copy;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, LazyLock, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::{env, fs, thread};
+use support::durable::{ASK, ISSUER, about, one_insert_wins};
 use support::servers::Private;
 use support::*;
 use tokio::runtime::Runtime;
 
-const ASK: &str = "grant_type=client_credentials&client_id=c&client_secret=a+secret&scope=read";
-const ISSUER: &str = "https://as.example.com";
 /// What `tests/servers` starts each node of a cluster with.
 const NODE: [&str; 4] = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
 
@@ -82,17 +81,7 @@ type Server = AuthorizationServer<MemoryClientStore, RedisTokenStore>;
 
 /// A server as one node has it.
 fn node(url: &str, issuer: &str, clock: &TestClock) -> Server {
-    let registered = client(json!({
-        "client_id": "c", "client_secret": "a secret", "scope": "read", "grant_types": ["client_credentials"],
-        "token_endpoint_auth_method": "client_secret_post",
-    }));
-    let clients = [registered].into_iter().collect();
-    let server = AuthorizationServer::new(config(json!({ "issuer": issuer })), clients, connect(url));
-    server.unwrap().with_clock(clock.clone())
-}
-
-fn about(token: &str) -> Sent {
-    Sent::form(format!("token={token}&client_id=c&client_secret=a+secret"))
+    durable::node(issuer, clock, connect(url))
 }
 
 fn now() -> Timestamp {
@@ -168,29 +157,7 @@ fn keeps_every_promise(url: &str) {
 fn of_many_inserts_by_two_nodes_one_wins_and_the_others_leave_nothing() {
     for url in [shared(), shared_cluster()] {
         let stores = [connect(&url), connect(&url)];
-        let (all_start, wins) = (Barrier::new(300), AtomicUsize::new(0));
-        let shared = one_time(NOW + 60);
-        thread::scope(|scope| {
-            for number in 0..300 {
-                let (stores, all_start, wins, shared) = (&stores, &all_start, &wins, &shared);
-                scope.spawn(move || {
-                    let own = token_record(NOW + 60);
-                    let records =
-                        if number % 3 == 0 { [own.clone(), shared.clone()] } else { [shared.clone(), own.clone()] };
-                    let store = &stores[number % 2];
-                    all_start.wait();
-                    let inserted = RUNTIME.block_on(store.insert(&records, now())).unwrap();
-                    let found = RUNTIME.block_on(store.get(&own.key)).unwrap();
-                    if inserted == Inserted::All {
-                        wins.fetch_add(1, Ordering::SeqCst);
-                        assert_eq!(found, Some(own));
-                    } else {
-                        assert_eq!((inserted, found), (Inserted::Exists(shared.key), None));
-                    }
-                });
-            }
-        });
-        assert_eq!(wins.into_inner(), 1);
+        one_insert_wins(&stores, 300, &one_time(NOW + 60), |_| token_record(NOW + 60));
     }
 }
 

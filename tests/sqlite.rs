@@ -8,7 +8,7 @@ mod support;
 
 use client_credentials::store::{MemoryClientStore, SqliteError, SqliteTokenStore};
 use client_credentials::{
-    AuthorizationServer, Claims, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenRecord, TokenStore,
+    AuthorizationServer, Claims, Inserted, Record, RecordValue, Scope, Timestamp, TokenRecord, TokenStore,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -17,9 +17,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::{fs, thread};
+use support::durable::*;
 use support::*;
-
-const ASK: &str = "grant_type=client_credentials&client_id=c&client_secret=a+secret&scope=read";
 
 /// A folder that goes when the test is over.
 struct Folder(PathBuf);
@@ -43,16 +42,7 @@ impl Folder {
 
     /// A server as one process has it.
     fn server(&self, issuer: &str, clock: &TestClock) -> AuthorizationServer<MemoryClientStore, SqliteTokenStore> {
-        let registered = client(json!({
-            "client_id": "c", "client_secret": "a secret", "scope": "read", "grant_types": ["client_credentials"],
-            "token_endpoint_auth_method": "client_secret_post",
-        }));
-        let server = AuthorizationServer::new(
-            config(json!({ "issuer": issuer })),
-            [registered].into_iter().collect(),
-            self.open(),
-        );
-        server.unwrap().with_clock(clock.clone())
+        node(issuer, clock, self.open())
     }
 }
 
@@ -60,18 +50,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-const ISSUER: &str = "https://as.example.com";
-
-fn one_time(first: u8, second: u64, until: u64) -> Record {
-    let mut key = [first; 32];
-    key[24..].copy_from_slice(&second.to_be_bytes());
-    Record::new(RecordKey::from_bytes(key), Timestamp::from_secs(until), RecordValue::OneTime)
-}
-
-fn about(token: &str) -> Sent {
-    Sent::form(format!("token={token}&client_id=c&client_secret=a+secret"))
 }
 
 #[test]
@@ -103,30 +81,7 @@ fn a_token_outlives_the_process_and_its_end_is_seen_by_all() {
 fn of_many_inserts_by_two_processes_one_wins_and_the_others_leave_nothing() {
     let folder = Folder::new();
     let stores = [folder.open(), folder.open()];
-    let (all_start, wins) = (Barrier::new(64), AtomicUsize::new(0));
-    let now = Timestamp::from_secs(NOW);
-    let shared = one_time(1, 0, NOW + 60);
-    thread::scope(|scope| {
-        for number in 0..64 {
-            let (stores, all_start, wins, shared) = (&stores, &all_start, &wins, &shared);
-            scope.spawn(move || {
-                let own = one_time(2, number, NOW + 60);
-                let records =
-                    if number % 3 == 0 { [own.clone(), shared.clone()] } else { [shared.clone(), own.clone()] };
-                let store = &stores[(number % 2) as usize];
-                all_start.wait();
-                let inserted = run(store.insert(&records, now)).unwrap();
-                let found = run(store.get(&own.key)).unwrap();
-                if inserted == Inserted::All {
-                    wins.fetch_add(1, Ordering::SeqCst);
-                    assert_eq!(found, Some(own));
-                } else {
-                    assert_eq!((inserted, found), (Inserted::Exists(shared.key), None));
-                }
-            });
-        }
-    });
-    assert_eq!(wins.into_inner(), 1);
+    one_insert_wins(&stores, 64, &one_time(1, 0, NOW + 60), |number| one_time(2, number, NOW + 60));
 }
 
 #[test]
