@@ -22,6 +22,7 @@ use client_credentials::{
     Parts, RandomError, RandomSource, RevocationRequest, SigningAlgorithm, SigningKey, SigningKeys, Timestamp,
     TokenRequest, TokenStore, introspect_token, issue_client_credentials_token, revoke_token,
 };
+use harness::opaque::{BODY, SECRET};
 use harness::{Believing, ready};
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -29,7 +30,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ISSUER: &str = "https://as.example.com";
 const NOW: u64 = 1_767_225_600;
-const SECRET: &str = "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ";
 const BASIC: &[u8] = b"Basic bXlDbGllbnQ6WmszZkQxdVNtMnlxejBvMEMxbHEwVDJzVjl4NXlLY1dtQjdoSjRuRThhUQ==";
 
 type Server<T = MemoryTokenStore> = AuthorizationServer<MemoryClientStore, T>;
@@ -86,8 +86,7 @@ fn token(server: &Server, parts: Parts<'_>) -> String {
 }
 
 fn by_post() -> Parts<'static> {
-    let body = format!("grant_type=client_credentials&client_id=myClient&client_secret={SECRET}&scope=write");
-    parts(Field::Absent, body.leak().as_bytes())
+    parts(Field::Absent, BODY.as_bytes())
 }
 
 fn by_basic() -> Parts<'static> {

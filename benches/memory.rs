@@ -17,7 +17,7 @@ use client_credentials::store::{Capacity, MemoryTokenStore};
 use client_credentials::{
     ClientId, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenRecord, TokenStore,
 };
-use harness::ready;
+use harness::{Table, ready, sizes};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::thread;
@@ -27,23 +27,13 @@ const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 const LIFE: u64 = 3600;
 
 fn main() {
-    // `cargo bench` passes `--bench`; without it (as a test) a short round shows that everything still runs.
-    let is_test = !std::env::args().any(|argument| argument == "--bench");
-    let rows = std::env::var("ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000);
-    let rows = if is_test { 1000 } else { rows };
-    println!(
-        "{:<12} {:>8} {:>10} {:>8} {:>10} {:>10} {:>12} {:>10} {:>14}",
-        "tokens", "octets", "insert ns", "× floor", "get ns", "longest ms", "over 1 ms", "expiry ns", "2 threads, ×"
-    );
-    let mut steps = vec![rows];
-    while steps.last().is_some_and(|last| last / 10 >= 1000) {
-        steps.push(steps[steps.len() - 1] / 10);
-    }
-    steps.into_iter().rev().for_each(grow);
+    let columns = "tokens octets insert_ns ratio get_ns longest_ms over_1_ms expiry_ns threads_2";
+    let mut table = Table::new("memory", "", columns);
+    sizes(1000, 1000).into_iter().for_each(|tokens| table.row(grow(tokens)));
 }
 
-/// One line of the table.
-fn grow(tokens: u64) {
+/// One row of the table.
+fn grow(tokens: u64) -> [String; 9] {
     let (mut store, mut times) = (store(), Times::default());
     let grown = allocation_counter::measure(|| times = fill(&store, 0..tokens, LIFE));
     let octets = grown.bytes_current as f64 / tokens as f64;
@@ -77,13 +67,18 @@ fn grow(tokens: u64) {
     });
     let both = nanos(start.elapsed(), tokens);
     let each = nanos(times.whole, tokens);
-    println!(
-        "{tokens:<12} {octets:>8.0} {each:>10.0} {:>8.2} {get:>10.0} {:>10.2} {:>12} {expiry:>10.0} {:>14.2}",
-        each / floor,
-        times.longest.max(again.longest).as_secs_f64() * 1e3,
-        times.long + again.long,
-        each / both,
-    );
+    let longest = times.longest.max(again.longest).as_secs_f64() * 1e3;
+    [
+        tokens.to_string(),
+        format!("{octets:.0}"),
+        format!("{each:.0}"),
+        format!("{:.2}", each / floor),
+        format!("{get:.0}"),
+        format!("{longest:.2}"),
+        (times.long + again.long).to_string(),
+        format!("{expiry:.0}"),
+        format!("{:.2}", each / both),
+    ]
 }
 
 fn store() -> MemoryTokenStore {

@@ -13,6 +13,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
+mod harness;
+
 use client_credentials::store::{MemoryClientStore, PostgresTokenStore};
 use client_credentials::{
     AuthorizationServer, Config, Field, Inserted, Parts, Record, RecordKey, RecordValue, Timestamp, TokenRequest,
@@ -20,6 +22,7 @@ use client_credentials::{
 };
 use deadpool_postgres::tokio_postgres::NoTls;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use harness::{RATES, Table, is_measured, push_rates, sizes};
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::sync::Arc;
@@ -35,19 +38,13 @@ fn main() {
         println!("left out: CLIENT_CREDENTIALS_POSTGRES is not set");
         return;
     };
-    // `cargo bench` passes `--bench`; without it (as a test) a short round shows that everything still runs.
-    let is_test = !std::env::args().any(|argument| argument == "--bench");
-    let (batch, rounds, rows) = if is_test { (CALLERS, 1, 1000) } else { (16 * CALLERS, ROUNDS, rows()) };
+    let (batch, rounds) = if is_measured() { (16 * CALLERS, ROUNDS) } else { (CALLERS, 1) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let bench = Bench::new(&url).await;
         bench.compare(batch, rounds).await;
-        bench.grow(rows).await;
+        bench.grow().await;
     });
-}
-
-fn rows() -> u64 {
-    std::env::var("ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000)
 }
 
 type Server = AuthorizationServer<MemoryClientStore, PostgresTokenStore>;
@@ -103,9 +100,9 @@ impl Bench {
 
     /// Issues and bare inserts in turns, alone and many at once: the median of each, and of the rates' ratio in one turn.
     async fn compare(&self, batch: usize, rounds: usize) {
-        println!("{:<16} {:>12} {:>12} {:>8} {:>14}", "", "bare µs", "issue µs", "rate", "10 % to 90 %");
+        let mut table = Table::new("postgres", &self.version().await, RATES);
         for (name, count, callers) in [("one caller", batch / 20, 1), ("64 callers", batch, CALLERS)] {
-            let (mut bare, mut ours, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut bare, mut ours) = (Vec::new(), Vec::new());
             // The first turn connects and prepares.
             for turn in 0..=rounds {
                 let (once_bare, once_ours);
@@ -120,20 +117,10 @@ impl Bench {
                 if turn > 0 {
                     bare.push(once_bare);
                     ours.push(once_ours);
-                    rates.push(once_bare / once_ours);
                 }
             }
-            let at = |values: &mut Vec<f64>, share: usize| {
-                values.sort_unstable_by(f64::total_cmp);
-                values[(values.len() - 1) * share / 100]
-            };
-            println!(
-                "{name:<16} {:>12.1} {:>12.1} {:>8.2} {:>14}",
-                at(&mut bare, 50),
-                at(&mut ours, 50),
-                at(&mut rates, 50),
-                format!("{:.2}–{:.2}", at(&mut rates, 10), at(&mut rates, 90)),
-            );
+            let names = [format!("{name}: bare insert"), format!("{name}: issue")];
+            push_rates(&mut table, &[(&names[0], bare), (&names[1], ours)]);
         }
     }
 
@@ -149,15 +136,13 @@ impl Bench {
     }
 
     /// Inserts and look-ups while the table grows; then what has ended leaves beside inserts.
-    async fn grow(&self, rows: u64) {
+    async fn grow(&self) {
         let store = self.server.tokens().clone();
         self.sql("TRUNCATE client_credentials.records").await;
-        println!("\n{:<16} {:>12} {:>12} {:>12}", "rows", "insert µs", "get µs", "octets each");
-        let (mut filled, mut steps) = (0, vec![rows]);
-        while steps.last().is_some_and(|last| last / 10 >= 10_000) {
-            steps.push(steps[steps.len() - 1] / 10);
-        }
-        for step in steps.into_iter().rev() {
+        let mut table = Table::new("postgres_growth", &self.version().await, "rows insert_us get_us octets");
+        let (mut filled, sizes) = (0, sizes(10_000, 1000));
+        let count = (sizes[sizes.len() - 1] / 10).clamp(100, 20_000) as usize;
+        for step in sizes {
             let fill = format!(
                 "INSERT INTO client_credentials.records
                  SELECT sha256(int8send(n)), {ENDED} + n, '{{\"access_token\":{{\"client_id\":\"myClient\",\"scope\":\"read write\",\"issued_at\":1767225600}}}}'
@@ -166,7 +151,6 @@ impl Bench {
             self.sql(&fill).await;
             self.sql("VACUUM ANALYZE client_credentials.records").await;
             filled = step;
-            let count = (rows / 10).clamp(100, 20_000) as usize;
             // Away from the rows that the next step fills in.
             let number = AtomicU64::new(step << 20);
             let insert =
@@ -181,7 +165,8 @@ impl Bench {
             let connection = self.pool.get().await.unwrap();
             let size = "SELECT pg_total_relation_size('client_credentials.records')";
             let octets: i64 = connection.query_one(size, &[]).await.unwrap().get(0);
-            println!("{step:<16} {:>12.1} {:>12.1} {:>12}", micros(insert), micros(get), octets as u64 / step);
+            let [insert, get] = [insert, get].map(|time| format!("{:.1}", micros(time)));
+            table.row([step.to_string(), insert, get, (octets as u64 / step).to_string()]);
         }
         // All but the new ones have ended: they leave beside 64 callers that insert.
         let (over, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
@@ -212,15 +197,21 @@ impl Bench {
         }
         times.sort_unstable();
         let (forgotten, took) = sweep.await.unwrap();
-        let millis = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1000.0);
-        println!(
-            "{forgotten} ended rows left in {:.1} s beside {} inserts by 64 callers: median {:.1} ms, 99.9 % {:.1} ms, slowest {:.1} ms",
-            took.as_secs_f64(),
-            times.len(),
-            millis(times.get(times.len() / 2)),
-            millis(times.get(times.len() * 999 / 1000)),
-            millis(times.last()),
-        );
+        let millis = |share: usize| {
+            let time = times.get(times.len().saturating_sub(1) * share / 1000);
+            format!("{:.1}", micros(time.copied().unwrap_or_default()) / 1e3)
+        };
+        let columns = "ended seconds inserts median_ms p999_ms longest_ms";
+        let mut table = Table::new("postgres_expiry", &self.version().await, columns);
+        let took = format!("{:.1}", took.as_secs_f64());
+        table.row([forgotten.to_string(), took, times.len().to_string(), millis(500), millis(999), millis(1000)]);
+    }
+
+    async fn version(&self) -> String {
+        let told = "SELECT current_setting('server_version'), current_setting('shared_buffers')";
+        let row = self.pool.get().await.unwrap().query_one(told, &[]).await.unwrap();
+        let (version, buffers): (String, String) = (row.get(0), row.get(1));
+        format!("PostgreSQL {}, shared_buffers {buffers}", version.split(' ').next().unwrap())
     }
 
     async fn sql(&self, text: &str) {

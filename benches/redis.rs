@@ -10,11 +10,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
+mod harness;
+
 use client_credentials::store::{MemoryClientStore, RedisTokenStore};
 use client_credentials::{
     AuthorizationServer, Client, ClientId, Clock, Config, Field, Inserted, Parts, Record, RecordKey, RecordValue,
     Scope, SystemClock, Timestamp, TokenRecord, TokenRequest, TokenStore, issue_client_credentials_token,
 };
+use harness::{RATES, Spread, Table, is_measured, push_rates, sizes};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{IntoConnectionInfo, cmd, pipe};
@@ -35,13 +38,11 @@ fn main() {
         return;
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    // `cargo bench` passes `--bench`; without it (as a test) a short round shows that everything still runs.
-    let measured = std::env::args().any(|argument| argument == "--bench");
-    let rows = std::env::var("ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000);
+    let (batch, rounds) = if is_measured() { (20_000, ROUNDS) } else { (640, 1) };
     runtime.block_on(async {
         let bench = Arc::new(Bench::new(&url).await);
-        bench.compare(if measured { 20_000 } else { 640 }, if measured { ROUNDS } else { 1 }).await;
-        bench.grow(if measured { rows } else { 20_000 }).await;
+        bench.compare(batch, rounds).await;
+        bench.grow().await;
     });
 }
 
@@ -149,39 +150,30 @@ impl Bench {
 
     async fn compare(self: &Arc<Self>, batch: u64, rounds: usize) {
         let mut next = 1 << 40;
-        println!("{:<40} {:>10} {:>8} {:>15}", "", "median µs", "× rate", "(spread)");
+        let mut table = Table::new("redis", &self.version().await, RATES);
         for (name, callers, count) in [("alone", 1, batch / 10), ("64 callers", CALLERS, batch)] {
             let ways = [("SET NX PX", Way::Bare), ("RedisTokenStore", Way::Store), ("issue", Way::Issue)];
             let mut times = [const { Vec::new() }; 3];
-            for _ in 0..rounds + 1 {
+            // The first turn is to get warm.
+            for turn in 0..=rounds {
                 for ((_, way), times) in ways.iter().zip(&mut times) {
-                    times.push(self.time(*way, next, count, callers).await);
+                    let time = self.time(*way, next, count, callers).await;
                     next += count;
+                    if turn > 0 {
+                        times.push(time);
+                    }
                 }
             }
-            for ((way, _), own) in ways.iter().zip(&times) {
-                let (own, bare) = (&own[1..], &times[0][1..]); // the first is to get warm
-                let ratios = sorted(bare.iter().zip(own).map(|(bare, own)| bare / own));
-                let spread = format!("{:.2} – {:.2}", ratios[ratios.len() / 10], ratios[ratios.len() * 9 / 10]);
-                let time = sorted(own.iter().copied())[own.len() / 2];
-                println!(
-                    "{:<40} {time:>10.1} {:>8.2} {spread:>15}",
-                    format!("{name}: {way}"),
-                    ratios[ratios.len() / 2]
-                );
-            }
+            let names = ways.map(|(way, _)| format!("{name}: {way}"));
+            push_rates(&mut table, &names.iter().map(String::as_str).zip(times).collect::<Vec<_>>());
         }
     }
 
     /// Inserts and look-ups while Redis fills to so many records, and what one of them takes.
-    async fn grow(self: &Arc<Self>, rows: u64) {
-        println!("\n{:<16} {:>12} {:>12} {:>12}", "records", "insert µs", "get µs", "octets each");
-        let (mut next, mut steps) = (0, vec![rows]);
-        while steps[steps.len() - 1] / 10 >= 10_000 {
-            steps.push(steps[steps.len() - 1] / 10);
-        }
-        let empty = self.memory().await;
-        for step in steps.into_iter().rev() {
+    async fn grow(self: &Arc<Self>) {
+        let mut table = Table::new("redis_growth", &self.version().await, "records insert_us get_us octets");
+        let (mut next, empty) = (0, self.memory().await);
+        for step in sizes(10_000, 20_000) {
             while next + FILL < step {
                 let mut fill = pipe();
                 for number in next..next + FILL {
@@ -200,19 +192,21 @@ impl Bench {
             for _ in 0..5 {
                 gets.push(self.time(Way::Get(step / 1000), 0, 1000, 1).await);
             }
-            let [insert, get] = [inserts, gets].map(|times| sorted(times.into_iter())[2]);
-            println!("{step:<16} {insert:>12.1} {get:>12.1} {:>12}", (self.memory().await - empty) / step);
+            let [insert, get] = [inserts, gets].map(|times| format!("{:.1}", Spread::of(times).median));
+            table.row([step.to_string(), insert, get, ((self.memory().await - empty) / step).to_string()]);
         }
     }
 
     async fn memory(&self) -> u64 {
-        let told: String = cmd("INFO").arg("memory").query_async(&mut self.bare.clone()).await.unwrap();
-        told.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().trim().parse().unwrap()
+        self.told("memory", "used_memory:").await.parse().unwrap()
     }
-}
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values = values.collect::<Vec<_>>();
-    values.sort_by(f64::total_cmp);
-    values
+    async fn version(&self) -> String {
+        format!("Redis {}", self.told("server", "redis_version:").await)
+    }
+
+    async fn told(&self, section: &str, name: &str) -> String {
+        let told: String = cmd("INFO").arg(section).query_async(&mut self.bare.clone()).await.unwrap();
+        told.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+    }
 }

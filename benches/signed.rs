@@ -22,6 +22,7 @@ use client_credentials::{
     AccessTokenValidator, AuthorizationServer, Client, Config, Field, JwkSet, Parts, SigningAlgorithm, SigningKey,
     SigningKeys, Timestamp, TokenRequest, TokenResponse, issue_client_credentials_token,
 };
+use harness::opaque::{BODY, SECRET};
 use harness::{Case, case, measure, ready};
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 
 const ISSUER: &str = "https://as.example.com";
 const NOW: u64 = 1_767_225_600;
-const BODY: &str = "grant_type=client_credentials&client_id=myClient&client_secret=Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ&scope=write";
 const ALGORITHMS: [SigningAlgorithm; 5] = [
     SigningAlgorithm::Es256,
     SigningAlgorithm::Es384,
@@ -138,7 +138,7 @@ impl Setup {
             server.with_clock(|| Timestamp::from_secs(NOW))
         };
         let issuing = json!({
-            "client_id": "myClient", "client_secret": "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ", "scope": "write",
+            "client_id": "myClient", "client_secret": SECRET, "scope": "write",
             "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
             "access_token_format": "jwt",
         });
@@ -209,7 +209,7 @@ fn main() {
     }
     #[cfg(feature = "dpop")]
     bound.push_cases(&mut cases);
-    measure(&mut cases);
+    measure("signed", &mut cases);
 }
 
 /// A token that is bound to the key of a DPoP proof, beside a bare verification of the proof and the issue of the same token
@@ -230,7 +230,7 @@ mod bound {
     impl Setup {
         pub(super) fn new() -> Self {
             let client = json!({
-                "client_id": "myClient", "client_secret": "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ", "scope": "write",
+                "client_id": "myClient", "client_secret": SECRET, "scope": "write",
                 "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
             });
             let clients = [serde_json::from_value::<Client>(client).unwrap()].into_iter().collect();

@@ -11,10 +11,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops where it fails")]
 
+mod harness;
+
 use client_credentials::store::SqliteTokenStore;
 use client_credentials::{
     ClientId, Inserted, Record, RecordKey, RecordValue, Scope, Timestamp, TokenRecord, TokenStore,
 };
+use harness::{RATES, Spread, Table, is_measured, push_rates, sizes};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -29,24 +32,21 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("client-credentials-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    // `cargo bench` passes `--bench`; without it (as a test) a short round shows that everything still runs.
-    let is_test = !std::env::args().any(|argument| argument == "--bench");
-    let (batch, rows) = if is_test { (CALLERS, 1000) } else { (20 * CALLERS, rows()) };
-    let rounds = if is_test { 1 } else { ROUNDS };
+    let (batch, rounds) = if is_measured() { (20 * CALLERS, ROUNDS) } else { (CALLERS, 1) };
     runtime.block_on(compare(&folder, batch, rounds));
-    runtime.block_on(grow(&folder, rows, 2 * rounds));
+    runtime.block_on(grow(&folder, 2 * rounds));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-fn rows() -> u64 {
-    std::env::var("ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000)
+fn version() -> String {
+    format!("SQLite {}", rusqlite::version())
 }
 
 /// Inserts of ours and bare ones, alone and many at once.
 async fn compare(folder: &Path, batch: usize, rounds: usize) {
     let store = SqliteTokenStore::open(folder.join("ours.db")).unwrap();
     let mut bare = Bare::open(&folder.join("bare.db"));
-    let mut times: [Vec<Duration>; 4] = Default::default();
+    let mut times: [Vec<f64>; 4] = Default::default();
     let mut next = 0;
     for _ in 0..rounds {
         let mut records = |count| {
@@ -54,38 +54,28 @@ async fn compare(folder: &Path, batch: usize, rounds: usize) {
             (next - count..next).map(record).collect::<Vec<Record>>()
         };
         let (few, many) = (batch / 10, batch);
-        times[0].push(bare.insert(records(few as u64), 1) / few as u32);
+        times[0].push(micros(bare.insert(records(few as u64), 1)) / few as f64);
         let alone = records(few as u64);
         let start = Instant::now();
         for record in alone {
             insert(&store, record).await;
         }
-        times[1].push(start.elapsed() / few as u32);
-        times[2].push(bare.insert(records(many as u64), CALLERS) / many as u32);
-        times[3].push(at_once(&store, records(many as u64)).await / many as u32);
+        times[1].push(micros(start.elapsed()) / few as f64);
+        times[2].push(micros(bare.insert(records(many as u64), CALLERS)) / many as f64);
+        times[3].push(micros(at_once(&store, records(many as u64)).await) / many as f64);
     }
-    let [bare_alone, alone, bare_many, many] = &mut times;
-    println!("{:<44} {:>12} {:>8}", "", "median µs", "× bare");
-    for (name, bare, ours) in [("a commit each", bare_alone, alone), ("64 callers share commits", bare_many, many)] {
-        let (bare, ours) = (median(bare), median(ours));
-        println!("{:<44} {:>12.1} {:>8.2}", format!("{name}: bare insert"), micros(bare), 1.0);
-        println!(
-            "{:<44} {:>12.1} {:>8.2}",
-            format!("{name}: SqliteTokenStore"),
-            micros(ours),
-            micros(ours) / micros(bare)
-        );
-    }
+    let [bare_alone, alone, bare_many, many] = times;
+    let mut table = Table::new("sqlite", &version(), RATES);
+    push_rates(&mut table, &[("a commit each: bare insert", bare_alone), ("a commit each: SqliteTokenStore", alone)]);
+    push_rates(
+        &mut table,
+        &[("64 callers share commits: bare insert", bare_many), ("64 callers share commits: SqliteTokenStore", many)],
+    );
 }
 
 /// Inserts by 64 callers at once, alone and while for each that comes one goes that has ended, and look-ups, in files of so many rows.
-async fn grow(folder: &Path, rows: u64, rounds: usize) {
-    let mut sizes = vec![rows];
-    while sizes.last().is_some_and(|last| last / 10 >= 10_000) {
-        sizes.push(sizes[sizes.len() - 1] / 10);
-    }
-    sizes.reverse();
-    let mut files: Vec<Grown> = sizes.into_iter().map(|rows| Grown::fill(folder, rows)).collect();
+async fn grow(folder: &Path, rounds: usize) {
+    let mut files: Vec<Grown> = sizes(10_000, 1000).into_iter().map(|rows| Grown::fill(folder, rows)).collect();
     for _ in 0..rounds {
         for file in &mut files {
             file.insert().await;
@@ -97,25 +87,18 @@ async fn grow(folder: &Path, rows: u64, rounds: usize) {
             file.expire().await;
         }
     }
-    println!("\n{:<10} {:>22} {:>22} {:>32} {:>8}", "rows", "insert µs", "get µs", "insert beside expiry µs", "octets");
-    println!(
-        "{:<10} {:>14} {:>7} {:>14} {:>7} {:>14} {:>7} {:>9} {:>8}",
-        "", "", "×", "", "×", "", "×", "slowest", "each"
-    );
+    let columns = "rows insert_us insert_ratio get_us get_ratio expiry_us expiry_ratio longest_ms octets";
+    let mut table = Table::new("sqlite_growth", &version(), columns);
     let mut first: Option<[f64; 3]> = None;
-    for file in &mut files {
-        let times = [&mut file.inserts, &mut file.gets, &mut file.beside_expiry].map(|times| micros(median(times)));
-        let [insert, get, expire] = times;
-        let [a, b, c] = *first.get_or_insert(times);
-        println!(
-            "{:<10} {insert:>14.1} {:>7.2} {get:>14.1} {:>7.2} {expire:>14.1} {:>7.2} {:>6.1} ms {:>8}",
-            file.rows,
-            insert / a,
-            get / b,
-            expire / c,
-            file.slowest.as_secs_f64() * 1000.0,
-            file.octets / file.rows
-        );
+    for file in &files {
+        let times = [&file.inserts, &file.gets, &file.beside_expiry];
+        let times = times.map(|times| Spread::of(times.iter().copied()).median);
+        let first = *first.get_or_insert(times);
+        let each =
+            times.iter().zip(first).flat_map(|(own, first)| [format!("{own:.1}"), format!("{:.2}", own / first)]);
+        let longest = format!("{:.1}", file.slowest.as_secs_f64() * 1e3);
+        let octets = (file.octets / file.rows).to_string();
+        table.row([file.rows.to_string()].into_iter().chain(each).chain([longest, octets]));
     }
 }
 
@@ -125,9 +108,10 @@ struct Grown {
     rows: u64,
     octets: u64,
     next: u64,
-    inserts: Vec<Duration>,
-    gets: Vec<Duration>,
-    beside_expiry: Vec<Duration>,
+    /// Microseconds a call.
+    inserts: Vec<f64>,
+    gets: Vec<f64>,
+    beside_expiry: Vec<f64>,
     slowest: Duration,
 }
 
@@ -173,7 +157,7 @@ impl Grown {
     async fn insert(&mut self) {
         let records = self.new_records();
         let keys: Vec<RecordKey> = records.iter().map(|record| record.key).collect();
-        self.inserts.push(at_once(&self.store, records).await / Self::CALLS as u32);
+        self.inserts.push(micros(at_once(&self.store, records).await) / Self::CALLS as f64);
         join(keys.iter().map(|key| async { assert!(self.store.remove(key).await.unwrap()) }).collect()).await;
     }
 
@@ -184,7 +168,7 @@ impl Grown {
             let key = record((number * (self.rows / count) + self.next) % self.rows).key;
             assert!(self.store.get(&key).await.unwrap().is_some());
         }
-        self.gets.push(start.elapsed() / count as u32);
+        self.gets.push(micros(start.elapsed()) / count as f64);
     }
 
     /// A quarter is past now, and what comes will be in the next round.
@@ -204,14 +188,9 @@ impl Grown {
             }
         });
         join(callers.collect()).await;
-        self.beside_expiry.push(start.elapsed() / Self::CALLS as u32);
+        self.beside_expiry.push(micros(start.elapsed()) / Self::CALLS as f64);
         self.slowest = self.slowest.max(slowest.into_inner().unwrap());
     }
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 fn micros(time: Duration) -> f64 {

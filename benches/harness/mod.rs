@@ -1,5 +1,10 @@
 //! What the benches share: cases that run in turns in one process, each compared with its floor in the same round.
-#![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each bench uses a part of it")]
+
+pub mod opaque;
+mod table;
+
+pub use table::{RATES, Spread, Table, is_measured, push_rates, sizes};
 
 use client_credentials::{Inserted, Record, RecordKey, StoreError, Timestamp, TokenStore};
 use std::future::Future;
@@ -22,11 +27,10 @@ pub fn case<'a>(name: impl Into<String>, floor: usize, run: impl FnMut() + 'a) -
     Case { name: name.into(), floor, run: Box::new(run), reset: Box::new(|| ()), times: Vec::new() }
 }
 
-/// Runs all cases in turns, and prints of each the median, the ratio to its floor with the spread from 10 to 90 %, and the
-/// allocations a call.
-pub fn measure(cases: &mut [Case<'_>]) {
-    // `cargo bench` passes `--bench`; without it (as a test) one short round shows that everything still runs.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") { 41 } else { 1 };
+/// Runs all cases in turns, and tells in the table `name` of each the median, the ratio to its floor with the spread from 10 to
+/// 90 %, and the allocations a call.
+pub fn measure(name: &str, cases: &mut [Case<'_>]) {
+    let rounds = if is_measured() { 41 } else { 1 };
     for round in 0..rounds + 3 {
         for case in &mut *cases {
             let time = per_call(&mut *case.run);
@@ -36,28 +40,19 @@ pub fn measure(cases: &mut [Case<'_>]) {
             }
         }
     }
-    println!("{:<34} {:>9} {:>9} {:>15} {:>12}", "", "median ns", "× floor", "(spread)", "allocations");
-    let floors: Vec<Vec<f64>> = cases.iter().map(|case| cases[case.floor].times.clone()).collect();
-    for (case, floor) in cases.iter_mut().zip(floors) {
-        let ratios = sorted(case.times.iter().zip(floor).map(|(time, floor)| time / floor).collect());
-        let (low, high) = (ratios[ratios.len() / 10], ratios[ratios.len() * 9 / 10]);
-        let spread = format!("{low:.2} – {high:.2}");
-        let (time, ratio) = (median(sorted(case.times.clone())), median(ratios));
-        println!("{:<34} {time:>9.0} {ratio:>9.2} {spread:>15} {:>12.2}", case.name, allocations(&mut *case.run));
+    let mut table = Table::new(name, "", "case floor median_ns ratio low high allocations");
+    let floors: Vec<(String, Vec<f64>)> =
+        cases.iter().map(|case| (cases[case.floor].name.clone(), cases[case.floor].times.clone())).collect();
+    for (case, (floor, bare)) in cases.iter_mut().zip(floors) {
+        let ratio = Spread::of(case.times.iter().zip(bare).map(|(own, bare)| own / bare));
+        let median = format!("{:.0}", Spread::of(case.times.iter().copied()).median);
+        let allocations = format!("{:.2}", allocations(&mut *case.run));
+        table.row([case.name.clone(), floor, median].into_iter().chain(ratio.cells()).chain([allocations]));
     }
 }
 
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(sorted: Vec<f64>) -> f64 {
-    sorted[sorted.len() / 2]
-}
-
 /// Nanoseconds a call, over twenty milliseconds of calls.
-fn per_call(case: &mut dyn FnMut()) -> f64 {
+pub fn per_call(case: &mut dyn FnMut()) -> f64 {
     let (start, mut calls) = (Instant::now(), 0_u32);
     while start.elapsed() < Duration::from_millis(20) {
         for _ in 0..50 {
