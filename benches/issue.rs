@@ -15,30 +15,18 @@
 mod harness;
 
 use client_credentials::{RandomSource, SystemRandom, TokenRequest};
-use harness::opaque::{Floor, by_basic, by_post, expire, issue, server};
-use harness::{Case, case, measure};
-use std::cell::RefCell;
+use harness::opaque::{self, Floor, issue, server};
+use harness::{case, measure};
 use std::hint::black_box;
 
 fn main() {
-    let (post, basic) = (by_post(), by_basic());
-    let steady_floor = RefCell::new(Floor::new());
-    let mut growing_floor = Floor::new();
-    let (steady, growing) = (server(), server());
-
+    let (post, basic) = (opaque::by_post(), opaque::by_basic());
+    let (mut growing_floor, growing) = (Floor::new(), server());
+    let [floor, by_post, by_basic] = opaque::cases();
     let mut cases = [
-        Case {
-            reset: Box::new(|| steady_floor.borrow_mut().tokens.clear()),
-            ..case("floor", 0, || drop(black_box(steady_floor.borrow_mut().issue())))
-        },
-        Case {
-            reset: Box::new(|| expire(&steady)),
-            ..case("client_secret_post", 0, || drop(black_box(issue(&steady, post))))
-        },
-        Case {
-            reset: Box::new(|| expire(&steady)),
-            ..case("client_secret_basic", 0, || drop(black_box(issue(&steady, basic))))
-        },
+        floor,
+        by_post,
+        by_basic,
         case("floor, no token ever expires", 3, || drop(black_box(growing_floor.issue()))),
         case("client_secret_post, the same", 3, || drop(black_box(issue(&growing, post)))),
         case("parse alone, client_secret_post", 0, || drop(black_box(TokenRequest::parse(black_box(post))))),

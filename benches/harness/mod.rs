@@ -7,9 +7,11 @@ mod table;
 pub use table::{RATES, Spread, Table, is_measured, push_rates, sizes};
 
 use client_credentials::{Inserted, Record, RecordKey, StoreError, Timestamp, TokenStore};
+use std::cell::RefCell;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,22 @@ pub struct Case<'a> {
 
 pub fn case<'a>(name: impl Into<String>, floor: usize, run: impl FnMut() + 'a) -> Case<'a> {
     Case { name: name.into(), floor, run: Box::new(run), reset: Box::new(|| ()), times: Vec::new() }
+}
+
+/// A case whose calls change what is `kept`, until `reset` makes it anew what it was.
+pub fn keeping<'a, K: 'a>(
+    name: impl Into<String>,
+    floor: usize,
+    kept: K,
+    run: impl Fn(&mut K) + 'a,
+    reset: impl Fn(&mut K) + 'a,
+) -> Case<'a> {
+    let kept = Rc::new(RefCell::new(kept));
+    let same = Rc::clone(&kept);
+    Case {
+        reset: Box::new(move || reset(&mut same.borrow_mut())),
+        ..case(name, floor, move || run(&mut kept.borrow_mut()))
+    }
 }
 
 /// Runs all cases in turns, and tells in the table `name` of each the median, the ratio to its floor with the spread from 10 to

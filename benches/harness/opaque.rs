@@ -3,7 +3,7 @@
 //! The floor is the least that any server must do, by hand: random octets from the operating system, two SHA-256 (the
 //! secret, the token), base64, one map insert, a scan of the form, and the JSON written with `format!`.
 
-use super::ready;
+use super::{Case, keeping, ready};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
@@ -20,6 +20,18 @@ const BASIC: &[u8] = b"Basic bXlDbGllbnQ6WmszZkQxdVNtMnlxejBvMEMxbHEwVDJzVjl4NXl
 pub const SECRET: &str = "Zk3fD1uSm2yqz0o0C1lq0T2sV9x5yKcWmB7hJ4nE8aQ";
 
 pub type Server = AuthorizationServer<MemoryClientStore, MemoryTokenStore>;
+
+/// The floor, ours by post, ours by Basic. Tokens expire as fast as new ones come: between rounds the maps are emptied and
+/// keep their room.
+pub fn cases() -> [Case<'static>; 3] {
+    let ours =
+        |name, parts| keeping(name, 0, server(), move |own| drop(black_box(issue(own, parts))), |own| expire(own));
+    [
+        keeping("floor", 0, Floor::new(), |own| drop(black_box(own.issue())), |own| own.tokens.clear()),
+        ours("client_secret_post", by_post()),
+        ours("client_secret_basic", by_basic()),
+    ]
+}
 
 pub fn by_post() -> Parts<'static> {
     Parts { authorization: Field::Absent, body: BODY.as_bytes(), ..parts() }
@@ -61,7 +73,7 @@ pub fn expire(server: &Server) {
 }
 
 pub struct Floor {
-    pub tokens: HashMap<[u8; 32], (u64, &'static str)>,
+    tokens: HashMap<[u8; 32], (u64, &'static str)>,
     secret: [u8; 32],
 }
 
