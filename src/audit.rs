@@ -128,6 +128,10 @@ impl fmt::Display for Claimed<'_> {
 
 /// Writes `text` so that it stays within quotes and on its line, at most `limit` characters of it.
 fn escape(text: &str, limit: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let is_plain = |octet: u8| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\'' | b'\\');
+    if text.len() <= limit && text.bytes().all(is_plain) {
+        return f.write_str(text);
+    }
     let mut characters = text.chars();
     for character in characters.by_ref().take(limit) {
         write!(f, "{}", character.escape_debug())?;

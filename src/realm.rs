@@ -103,11 +103,8 @@ impl<C: ClientStore, T: TokenStore> Realms<C, T> {
         }
         let below = path.strip_prefix(self.mount.as_str())?.strip_prefix("/oauth2/")?;
         let (realm, endpoint) = match below.strip_prefix("realms/root/") {
-            None => (self.root.clone(), below),
-            Some(below) => {
-                let (realm, endpoint) = split_realm(below)?;
-                (if realm.is_empty() { self.root.clone() } else { realm }, endpoint)
-            }
+            None => (String::new(), below),
+            Some(below) => split_realm(below)?,
         };
         let endpoint = match endpoint {
             "access_token" | "token" => Endpoint::Token,
@@ -117,7 +114,8 @@ impl<C: ClientStore, T: TokenStore> Realms<C, T> {
             other if Some(other) == WELL_KNOWN.get(1..) => Endpoint::Metadata,
             _ => return None,
         };
-        let (realm, server) = self.servers.get_key_value(&realm)?;
+        let realm = if realm.is_empty() { &self.root } else { &realm };
+        let (realm, server) = self.servers.get_key_value(realm)?;
         Some(Route { realm, server, endpoint })
     }
 

@@ -8,6 +8,7 @@
 //! stderr carries one line a request. Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot listen, 2 for a broken
 //! configuration.
 
+mod http1;
 mod limiter;
 mod settings;
 #[cfg(feature = "mtls")]
@@ -24,14 +25,15 @@ use client_credentials::{
     Claimed, Clock, Credentials, Event, IntrospectionRequest, MAX_BODY, SystemClock, TokenRequest, http::respond,
 };
 use http_body_util::BodyExt;
+use http1::{MAX_HEADERS, MAX_TARGET, SLOW};
 use limiter::Limiter;
 use settings::{Built, Servers, Settings};
-use std::io::Write;
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// An authorization server for the OAuth 2.0 client credentials grant.
 #[derive(Parser)]
@@ -45,12 +47,6 @@ struct Arguments {
     check: bool,
 }
 
-/// Octets of a request line's target, at most.
-const MAX_TARGET: usize = 8 * 1024;
-/// Octets of all header fields, at most.
-const MAX_HEADERS: usize = 32 * 1024;
-/// Time for the head of a request, and for its body.
-const SLOW: Duration = Duration::from_secs(10);
 /// Octets of a body that are read and thrown away before a client hears that it was too large.
 const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
@@ -71,7 +67,7 @@ fn main() -> ExitCode {
         Some(path) => match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                log(&format!("error: --config: {error}"));
+                log(format_args!("error: --config: {error}"));
                 return ExitCode::from(2);
             }
         },
@@ -81,7 +77,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            log(&format!("error: {error}"));
+            log(format_args!("error: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -97,13 +93,13 @@ fn run(runtime: &tokio::runtime::Runtime, settings: &Settings, arguments: &Argum
     match settings.build(&format!("{}://{}", settings.scheme(), settings.listen()), &tokens, |_| ()) {
         Err(faults) => {
             for fault in faults {
-                log(&format!("error: {fault}"));
+                log(format_args!("error: {fault}"));
             }
             return ExitCode::from(2);
         }
         Ok(Built { warnings, .. }) => {
             for warning in warnings {
-                log(&format!("warning: {warning}"));
+                log(format_args!("warning: {warning}"));
             }
         }
     }
@@ -114,7 +110,7 @@ fn run(runtime: &tokio::runtime::Runtime, settings: &Settings, arguments: &Argum
     match runtime.block_on(serve(settings, &tokens, arguments.config.is_none())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log(&format!("error: {error}"));
+            log(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -126,7 +122,6 @@ async fn serve(
     demo: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let listener = std::net::TcpListener::bind(settings.listen())?;
-    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let origin = format!("{}://{address}", settings.scheme());
 
@@ -136,7 +131,7 @@ async fn serve(
         if let Some(limiter) = counting.get() {
             limiter.count(event);
         }
-        log(&event.to_string());
+        log(event);
     };
     let built = settings.build(&origin, tokens, observer).map_err(|faults| faults.join("; "))?;
     let Built { servers, limits, .. } = built;
@@ -151,13 +146,7 @@ async fn serve(
     });
 
     let handle = axum_server::Handle::new();
-    // HTTP/1.1 alone: the limits below are its limits.
-    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone()).http1_only();
-    let http1 = &mut server.http_builder().http1();
-    http1
-        .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(SLOW)
-        .max_buf_size(MAX_TARGET + MAX_HEADERS + 4096);
+    let server = http1::server(listener, handle.clone())?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -166,11 +155,11 @@ async fn serve(
         handle.graceful_shutdown(Some(SLOW));
     });
 
-    let mut stdout = std::io::stdout();
+    let mut stdout = io::stdout();
     writeln!(stdout, "listening on {origin}")?;
     stdout.flush()?;
     if demo {
-        log(&format!(
+        log(format_args!(
             "try: curl -s {origin}/oauth2/access_token -d grant_type=client_credentials -d client_id=myClient -d client_secret=mySecret -d scope=write"
         ));
     }
@@ -180,7 +169,7 @@ async fn serve(
     if let Some(tls) = built.tls {
         let server = server.accept_error_handler(|peer: Option<&SocketAddr>, error| {
             let peer = peer.map_or_else(String::new, |peer| format!("peer={} ", peer.ip()));
-            log(&format!("{peer}outcome=refused reason=\"no connection: {error}\""));
+            log(format_args!("{peer}outcome=refused reason=\"no connection: {error}\""));
         });
         server.acceptor(tls).serve(service).await?;
         return Ok(());
@@ -198,7 +187,7 @@ async fn handle_request(
     let mut response = match read(&app, request, peer).await {
         Ok(request) => answer(&app, request, peer).await,
         Err((status, description)) => {
-            log(&format!("peer={} outcome=refused status={} reason=\"{description}\"", peer.ip(), status.as_u16()));
+            log(format_args!("peer={} outcome=refused status={} reason=\"{description}\"", peer.ip(), status.as_u16()));
             error(status, description)
         }
     };
@@ -298,7 +287,7 @@ async fn answer(app: &App, mut request: Request<Vec<u8>>, peer: SocketAddr) -> R
         *request.uri_mut() = uri;
     }
     if let Some((who, seconds)) = wait(app, &request, peer).filter(|_| !is_read) {
-        log(&format!("{who} peer={} outcome=refused status=429 reason=\"too many failures\"", peer.ip()));
+        log(format_args!("{who} peer={} outcome=refused status=429 reason=\"too many failures\"", peer.ip()));
         let description = "There were too many failed authentications; try again later.";
         let mut response = error(StatusCode::TOO_MANY_REQUESTS, description);
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -307,10 +296,10 @@ async fn answer(app: &App, mut request: Request<Vec<u8>>, peer: SocketAddr) -> R
     let response = respond(&app.servers, &request).await;
     // The servers tell of their decisions by events; what is no decision of theirs is logged here.
     match app.servers.route(request.uri().path()) {
-        None => log(&format!("peer={} outcome=refused status=404", peer.ip())),
+        None => log(format_args!("peer={} outcome=refused status=404", peer.ip())),
         Some(route) if is_read && response.status().is_success() => {
             let (endpoint, issuer) = (route.endpoint.as_str(), &route.server.config().issuer);
-            log(&format!("endpoint={endpoint} issuer={issuer} peer={} outcome=read", peer.ip()));
+            log(format_args!("endpoint={endpoint} issuer={issuer} peer={} outcome=read", peer.ip()));
         }
         Some(_) => {}
     }
@@ -369,8 +358,13 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
 }
 
 /// One line to stderr, whatever is in it; a closed stderr ends nothing.
-fn log(line: &str) {
-    let is_plain = !line.contains(char::is_control);
-    let line = if is_plain { line.into() } else { line.escape_debug().to_string() };
-    let _ = writeln!(std::io::stderr().lock(), "{} {line}", SystemClock.now());
+fn log(what: impl Display) {
+    let mut line = String::with_capacity(256);
+    let _ = write!(line, "{} {what}", SystemClock.now());
+    if line.contains(char::is_control) {
+        line = line.escape_debug().to_string();
+    }
+    line.push('\n');
+    // In one piece: stderr has no buffer, so each piece would be a call of the system.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }

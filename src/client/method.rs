@@ -77,7 +77,10 @@ impl From<&str> for AuthenticationMethod {
 
 impl fmt::Display for AuthenticationMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.as_str().escape_debug())
+        match self {
+            Self::Other(text) => write!(f, "{}", text.escape_debug()),
+            known => f.write_str(known.as_str()),
+        }
     }
 }
 
