@@ -15,7 +15,7 @@ use crate::token::AccessToken;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The claims of an access token (RFC 9068 §2.2), as this server reads its own.
 #[derive(Deserialize)]
@@ -45,19 +45,25 @@ pub(crate) struct JtiSource(Mutex<Vec<[u8; 16]>>);
 
 impl JtiSource {
     pub(crate) fn next(&self, random: &dyn RandomSource, at: Timestamp) -> Result<String, RandomError> {
-        let mut octets = {
-            let mut stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if stock.is_empty() {
-                let mut fetched = [0; 512];
-                random.fill(&mut fetched)?;
-                stock.extend(fetched.as_chunks().0);
+        let kept = self.stock().pop(); // and no lock is held while more are fetched
+        let mut octets = match kept {
+            Some(octets) => octets,
+            None => {
+                let mut fetched = [[0; 16]; 32];
+                random.fill(fetched.as_flattened_mut())?;
+                let [first, others @ ..] = fetched;
+                self.stock().extend(others);
+                first
             }
-            stock.pop().unwrap_or_default()
         };
         for (octet, moment) in octets.iter_mut().zip(at.as_millis().to_be_bytes()) {
             *octet ^= moment;
         }
         Ok(URL_SAFE_NO_PAD.encode(octets))
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Vec<[u8; 16]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
