@@ -6,6 +6,7 @@ use super::certificate::{PublicCertificate, RegisteredCertificate};
 use super::json;
 #[cfg(feature = "dpop")]
 use super::jws::InvalidJwt;
+use crate::response::ObjectWriter;
 use crate::token::Thumbprint;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -46,29 +47,26 @@ impl Thumbprint {
 
 /// See [`Thumbprint::of_jwk`].
 pub(super) fn thumbprint(jwk: &Map<String, Value>) -> Result<Thumbprint, InvalidJwk> {
-    let required: &[&str] = match jwk.get("kty").and_then(Value::as_str) {
+    let required: &[&'static str] = match jwk.get("kty").and_then(Value::as_str) {
         Some("EC") => &["crv", "kty", "x", "y"],
         Some("OKP") => &["crv", "kty", "x"],
         Some("RSA") => &["e", "kty", "n"],
         Some("oct") => &["k", "kty"],
         _ => return Err(NO_JWK),
     };
-    // The members in lexicographic order, without white space: what RFC 7638 §3.3 hashes. The map is ordered by itself.
-    let members = required.iter().map(|name| {
-        let value = jwk.get(*name).filter(|value| value.is_string()).ok_or(NO_JWK)?;
-        Ok(((*name).to_owned(), value.clone()))
-    });
-    let members = Value::Object(members.collect::<Result<_, _>>()?);
-    Ok(Thumbprint::from_bytes(Sha256::digest(members.to_string()).into()))
+    // The members in lexicographic order, without white space: what RFC 7638 §3.3 hashes.
+    let mut members = ObjectWriter::with_capacity(512);
+    for name in required {
+        members.text(name, jwk.get(*name).and_then(Value::as_str).ok_or(NO_JWK)?);
+    }
+    Ok(Thumbprint::from_bytes(Sha256::digest(members.finish()).into()))
 }
 
 /// A public key, parsed once for each algorithm that it may be used with.
 pub(crate) struct VerificationKey {
     kid: Option<String>,
     is_rsa: bool,
-    verifiers: Vec<(JwsAlgorithm, ParsedPublicKey)>,
-    #[cfg(feature = "mtls")]
-    registered: RegisteredCertificate,
+    verifiers: Verifiers,
 }
 
 /// What a JWK turned out to be.
@@ -165,21 +163,9 @@ impl VerificationKey {
             None => Read::Refused("has a key that is no point of its curve"),
             Some(verifiers) => {
                 let fits = |(own, _): &(JwsAlgorithm, ParsedPublicKey)| only.is_none_or(|only| only == *own);
-                Read::Usable(Self {
-                    kid,
-                    is_rsa,
-                    verifiers: verifiers.into_iter().filter(fits).collect(),
-                    #[cfg(feature = "mtls")]
-                    registered: RegisteredCertificate::of(jwk),
-                })
+                Read::Usable(Self { kid, is_rsa, verifiers: verifiers.into_iter().filter(fits).collect() })
             }
         }
-    }
-
-    /// Whether it stands for a certificate (RFC 8705 §2.2.2).
-    #[cfg(feature = "mtls")]
-    pub(super) fn is_of(&self, certificate: &PublicCertificate) -> bool {
-        self.registered.is(certificate)
     }
 
     pub(super) fn kid(&self) -> Option<&str> {
@@ -233,6 +219,8 @@ fn is_sound(n: &[u8], e: &[u8]) -> bool {
 #[derive(Clone)]
 pub struct JwkSet {
     keys: Arc<[VerificationKey]>,
+    #[cfg(feature = "mtls")]
+    certificates: Arc<[RegisteredCertificate]>,
     json: Arc<Value>,
 }
 
@@ -262,14 +250,26 @@ impl JwkSet {
             return Err(InvalidJwk { problem: "a key set has at most 32 keys" });
         }
         let mut keys = Vec::with_capacity(list.len());
+        #[cfg(feature = "mtls")]
+        let mut certificates = Vec::new();
         for jwk in list {
-            match VerificationKey::read(jwk.as_object().ok_or(no_set)?, None) {
-                Read::Usable(key) => keys.push(key),
+            let jwk = jwk.as_object().ok_or(no_set)?;
+            match VerificationKey::read(jwk, None) {
+                Read::Usable(key) => {
+                    keys.push(key);
+                    #[cfg(feature = "mtls")]
+                    certificates.push(RegisteredCertificate::of(jwk));
+                }
                 Read::Foreign => {}
                 Read::Refused(problem) => on_refused(InvalidJwk { problem })?,
             }
         }
-        Ok(Self { keys: keys.into(), json: Arc::new(Value::Object(set)) })
+        Ok(Self {
+            keys: keys.into(),
+            #[cfg(feature = "mtls")]
+            certificates: certificates.into(),
+            json: Arc::new(Value::Object(set)),
+        })
     }
 
     /// Whether no key of it can verify anything.
@@ -279,6 +279,12 @@ impl JwkSet {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &VerificationKey> + Clone {
         self.keys.iter()
+    }
+
+    /// Whether a key of it stands for a certificate (RFC 8705 §2.2.2).
+    #[cfg(feature = "mtls")]
+    pub(super) fn has(&self, certificate: &PublicCertificate) -> bool {
+        self.certificates.iter().any(|own| own.is(certificate))
     }
 }
 

@@ -50,12 +50,12 @@ impl KeySource<'_> {
         certificate: &PublicCertificate,
         now: Timestamp,
     ) -> Result<bool, JwksError> {
-        let is_in = |keys: &JwkSet| keys.iter().any(|key| key.is_of(certificate));
         let (uri, cache) = match self {
-            Self::Set(keys) => return Ok(is_in(keys)),
+            Self::Set(keys) => return Ok(keys.has(certificate)),
             Self::Uri(uri, cache) => (uri, cache.ok_or(JwksError::NotConfigured)?),
         };
         let keys = cache.keys(uri, now).await?;
-        Ok(is_in(&keys) || cache.other_keys(uri, &keys, now).await.is_some_and(|others| is_in(&others)))
+        Ok(keys.has(certificate)
+            || cache.other_keys(uri, &keys, now).await.is_some_and(|others| others.has(certificate)))
     }
 }
