@@ -6,7 +6,6 @@ use serde_json::{Map, Number, Value};
 use std::fmt;
 
 /// One JSON text, by the rules of [`Strict`]; `None` for everything else.
-#[cfg(feature = "rar")]
 pub(crate) fn value(text: &str, depth: u8) -> Option<Value> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict::new(depth).deserialize(&mut reader).ok()?;

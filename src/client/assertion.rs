@@ -12,7 +12,7 @@ use crate::profile::Profile;
 use crate::server::{AuthorizationServer, Config};
 use crate::token::{Record, TokenStore};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
@@ -38,7 +38,13 @@ pub enum AssertionAudience {
 /// A client assertion that can be read; nothing in it is believed yet.
 pub(crate) struct Assertion<'a> {
     jws: Jws<'a>,
-    claims: Map<String, Value>,
+    iss: Option<Value>,
+    sub: Option<Value>,
+    aud: Option<Value>,
+    exp: Option<Value>,
+    nbf: Option<Value>,
+    iat: Option<Value>,
+    jti: Option<Value>,
 }
 
 impl<'a> Assertion<'a> {
@@ -49,24 +55,25 @@ impl<'a> Assertion<'a> {
         }
         let read = || {
             let jws = Jws::read(assertion)?;
-            let claims = jws.claims()?;
-            Ok(Self { jws, claims })
+            let claims = jws.claims(&["iss", "sub", "aud", "exp", "nbf", "iat", "jti"])?;
+            let [iss, sub, aud, exp, nbf, iat, jti] = claims.asked.map(|claim| claim.map(Value::from));
+            Ok(Self { jws, iss, sub, aud, exp, nbf, iat, jti })
         };
         read().map_err(UnreadableAssertion::Jwt)
     }
 
     /// The client that it says it speaks for, where it says so by itself.
     pub(crate) fn issuer(&self) -> Option<&str> {
-        self.text("iss")
+        self.iss.as_ref()?.as_str()
+    }
+
+    fn subject(&self) -> Option<&str> {
+        self.sub.as_ref()?.as_str()
     }
 
     /// Whether a secret made it, and no private key.
     pub(crate) fn is_mac(&self) -> bool {
         self.jws.algorithm().is_symmetric()
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name).and_then(Value::as_str)
     }
 
     /// What it is must not be told by its claims alone, where it tells (RFC 8725 §3.11).
@@ -80,7 +87,7 @@ impl<'a> Assertion<'a> {
 
     /// `aud` is one of the accepted values, and nothing beside it: an audience of two could be replayed by the other.
     fn check_audience(&self, profile: Profile, accepted: impl Fn(&str) -> bool) -> Result<(), InvalidJwt> {
-        let only = match self.claims.get("aud") {
+        let only = match &self.aud {
             Some(Value::String(only)) => Some(only),
             Some(Value::Array(list)) if !profile.is_fapi2() => match list.as_slice() {
                 [Value::String(only)] => Some(only),
@@ -97,10 +104,10 @@ impl<'a> Assertion<'a> {
 
     /// `exp`, `nbf` and `iat` against the moment of the request (RFC 7523 §3); hands `exp` back.
     fn check_time(&self, at: Timestamp, config: &Config, max_lifetime: u64) -> Result<Timestamp, InvalidJwt> {
-        let moment = |name: &str| self.claims.get(name).map(Timestamp::of_numeric_date);
+        let moment = |claim: &Option<Value>| claim.as_ref().map(Timestamp::of_numeric_date);
         let skew = config.clock_skew;
         let latest = at.plus(config.profile.ahead(skew));
-        let exp = match moment("exp") {
+        let exp = match moment(&self.exp) {
             None => return Err(InvalidJwt::Time("exp is absent")),
             Some(None) => return Err(InvalidJwt::Time("exp is no NumericDate")),
             Some(Some(exp)) => exp,
@@ -111,7 +118,7 @@ impl<'a> Assertion<'a> {
         if exp > at.plus(skew).plus(max_lifetime) {
             return Err(InvalidJwt::Time("exp is too far ahead"));
         }
-        match (moment("nbf"), moment("iat")) {
+        match (moment(&self.nbf), moment(&self.iat)) {
             (Some(None), _) => Err(InvalidJwt::Time("nbf is no NumericDate")),
             (_, Some(None)) => Err(InvalidJwt::Time("iat is no NumericDate")),
             (Some(Some(nbf)), _) if nbf > latest => Err(InvalidJwt::Time("nbf is still to come")),
@@ -121,7 +128,7 @@ impl<'a> Assertion<'a> {
     }
 
     fn jti(&self) -> Result<&str, InvalidJwt> {
-        let jti = self.text("jti").filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
+        let jti = self.jti.as_ref().and_then(Value::as_str).filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
         jti.ok_or(InvalidJwt::Claim("jti is no text of 1 to 256 octets"))
     }
 }
@@ -168,7 +175,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         at: Timestamp,
     ) -> Result<Found, Reason> {
         let issuer = assertion.issuer().ok_or(InvalidJwt::Issuer("is absent"))?;
-        let subject = assertion.text("sub").ok_or(InvalidJwt::Issuer("is absent"))?;
+        let subject = assertion.subject().ok_or(InvalidJwt::Issuer("is absent"))?;
         if body_client_id.is_none() && issuer != subject {
             return Err(InvalidJwt::Issuer("is not the subject, and no client_id says who is meant").into());
         }
@@ -208,7 +215,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         at: Timestamp,
     ) -> Result<Found, Reason> {
         let client_id = client.client_id.as_str();
-        match (assertion.issuer(), assertion.text("sub")) {
+        match (assertion.issuer(), assertion.subject()) {
             (Some(issuer), Some(subject)) if issuer == client_id && subject == client_id => {}
             (issuer, subject) if issuer == subject => return Err(Reason::ClientIdMismatch), // RFC 7521 §4.2
             _ => return Err(InvalidJwt::Issuer("is not the client_id").into()),
@@ -246,7 +253,7 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
         let audience = federated.audience.as_deref().unwrap_or(&self.issuer);
         assertion.check_audience(self.config.profile, |own| own == audience)?;
         let exp = assertion.check_time(at, &self.config, federated.max_lifetime)?;
-        if !federated.claims_match(&assertion.claims) {
+        if !federated.claims.is_empty() && !federated.claims_match(&assertion.jws.object()?) {
             return Err(InvalidJwt::Claim("that the federation asks for is absent or another").into());
         }
         let once = if federated.one_time { Some(assertion.jti()?) } else { None };

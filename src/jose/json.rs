@@ -1,6 +1,7 @@
 //! JSON as JWTs may have it: one object, every member once, not deep (RFC 7515 §4, RFC 7519 §4).
 
-use crate::json::Strict;
+use crate::clock::Timestamp;
+use crate::json::{self, Strict};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -15,48 +16,41 @@ const MAX_DEPTH: u8 = 8;
 ///
 /// A parser that kept the last of two members would read another document than one that keeps the first.
 pub(crate) fn object(text: &[u8]) -> Option<Map<String, Value>> {
-    let members = members(text)?.into_iter();
-    Some(members.map(|(name, value)| (name.into_owned(), value.into())).collect())
+    match json::value(str::from_utf8(text).ok()?, MAX_DEPTH) {
+        Some(Value::Object(members)) => Some(members),
+        _ => None,
+    }
 }
 
-/// The members of one JSON object, by the rules of [`object`]; what has no escapes is borrowed from the text.
-pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
+/// The members of one JSON object: those that were asked for, each in its place, and the others in their order.
+pub(crate) struct Members<'a, const N: usize> {
+    pub(crate) asked: [Option<Member<'a>>; N],
+    pub(crate) others: Vec<(Cow<'a, str>, Member<'a>)>,
+}
 
-impl<'a> Members<'a> {
-    /// Takes one member out. They are few, so that looking at each is faster than any index.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Member<'a>> {
-        let at = self.0.iter().position(|(own, _)| own == name)?;
-        Some(self.0.swap_remove(at).1)
-    }
-
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|(own, _)| own == name)
-    }
-
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = (Cow<'a, str>, Member<'a>)> {
-        self.0.into_iter()
-    }
-
-    fn has_one_twice(&self) -> bool {
-        let mut rest = self.0.as_slice();
-        if rest.len() > 32 {
-            let distinct: BTreeSet<&str> = rest.iter().map(|(name, _)| &**name).collect();
-            return distinct.len() < rest.len();
-        }
-        while let Some(((name, _), after)) = rest.split_first() {
-            if after.iter().any(|(other, _)| other == name) {
-                return true;
-            }
-            rest = after;
-        }
-        false
-    }
+/// [`object`] for one who knows the names of what matters: no map is built, and what has no escapes is borrowed from the text.
+pub(crate) fn members<'a, const N: usize>(text: &'a [u8], names: &[&str; N]) -> Option<Members<'a, N>> {
+    // The whole text at once, so that nobody has to look at each piece of it again.
+    let mut reader = serde_json::Deserializer::from_str(str::from_utf8(text).ok()?);
+    let members = reader.deserialize_map(OfMembers { names, levels: Strict::new(MAX_DEPTH) }).ok()?;
+    reader.end().ok()?;
+    Some(members)
 }
 
 /// What stands in a member. A text is never an [`Other`](Self::Other).
 pub(crate) enum Member<'a> {
     Text(Cow<'a, str>),
     Other(Value),
+}
+
+impl Member<'_> {
+    /// The moment that it is as a NumericDate (RFC 7519 §2).
+    pub(crate) fn moment(&self) -> Option<Timestamp> {
+        match self {
+            Self::Text(_) => None,
+            Self::Other(value) => Timestamp::of_numeric_date(value),
+        }
+    }
 }
 
 impl From<Member<'_>> for Value {
@@ -68,32 +62,47 @@ impl From<Member<'_>> for Value {
     }
 }
 
-/// [`object`] for one who reads the members and has no use for a copy of each.
-pub(crate) fn members(text: &[u8]) -> Option<Members<'_>> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let members = reader.deserialize_map(OfMembers(Strict::new(MAX_DEPTH))).ok()?;
-    reader.end().ok()?;
-    Some(members)
+struct OfMembers<'n, const N: usize> {
+    names: &'n [&'n str; N],
+    levels: Strict,
 }
 
-struct OfMembers(Strict);
-
-impl<'de> Visitor<'de> for OfMembers {
-    type Value = Members<'de>;
+impl<'de, const N: usize> Visitor<'de> for OfMembers<'_, N> {
+    type Value = Members<'de, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let below = self.0.below()?;
-        let mut members = Members(Vec::with_capacity(12)); // what an access token has
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let twice = || A::Error::custom("a member stands twice");
+        let below = self.levels.below()?;
+        let mut members = Members { asked: [const { None }; N], others: Vec::new() };
         while let Some(name) = map.next_key_seed(OfMember(below))? {
             let Member::Text(name) = name else { return Err(A::Error::custom("a name that is no text")) };
-            members.0.push((name, map.next_value_seed(OfMember(below))?));
+            let value = map.next_value_seed(OfMember(below))?;
+            match self.names.iter().zip(&mut members.asked).find(|(asked, _)| **asked == name) {
+                Some((_, Some(_))) => return Err(twice()),
+                Some((_, place)) => *place = Some(value),
+                None => members.others.push((name, value)),
+            }
         }
-        if members.has_one_twice() { Err(A::Error::custom("a member stands twice")) } else { Ok(members) }
+        if has_one_twice(&members.others) { Err(twice()) } else { Ok(members) }
     }
+}
+
+fn has_one_twice(mut members: &[(Cow<'_, str>, Member<'_>)]) -> bool {
+    if members.len() > 32 {
+        let distinct: BTreeSet<&str> = members.iter().map(|(name, _)| &**name).collect();
+        return distinct.len() < members.len();
+    }
+    while let Some(((name, _), after)) = members.split_first() {
+        if after.iter().any(|(other, _)| other == name) {
+            return true;
+        }
+        members = after;
+    }
+    false
 }
 
 struct OfMember(Strict);

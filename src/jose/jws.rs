@@ -8,6 +8,7 @@ use super::remote::JwksError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Octets of a JWT, at most.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -69,8 +70,10 @@ pub(crate) struct Jws<'a> {
     algorithm: JwsAlgorithm,
     kid: Option<String>,
     typ: Option<String>,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
+    /// Header, payload and signature, one after the other.
+    decoded: Vec<u8>,
+    /// Where the payload begins and ends.
+    payload: Range<usize>,
 }
 
 impl<'a> Jws<'a> {
@@ -79,18 +82,16 @@ impl<'a> Jws<'a> {
     /// Unknown header members are ignored, but no `crit` is understood (RFC 7515 §4.1.11), and keys that a header brings along
     /// (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
     pub(crate) fn read(text: Cow<'a, str>) -> Result<Self, InvalidJwt> {
-        Self::read_with(text, |_| ())
+        Self::read_with(text, |_| ()).map(|(jws, ())| jws)
     }
 
     /// [`read`](Self::read) of a DPoP proof, the one kind of JWT that brings its key along: hands the `jwk` back, unjudged.
     #[cfg(feature = "dpop")]
     pub(crate) fn read_proof(text: Cow<'a, str>) -> Result<(Self, Option<Value>), InvalidJwt> {
-        let mut jwk = None;
-        let jws = Self::read_with(text, |header| jwk = header.remove("jwk").map(Value::from))?;
-        Ok((jws, jwk))
+        Self::read_with(text, |jwk| jwk.map(Value::from))
     }
 
-    fn read_with(text: Cow<'a, str>, look: impl FnOnce(&mut Members<'_>)) -> Result<Self, InvalidJwt> {
+    fn read_with<T>(text: Cow<'a, str>, look: impl FnOnce(Option<Member<'_>>) -> T) -> Result<(Self, T), InvalidJwt> {
         if text.len() > MAX_TOKEN {
             return Err(InvalidJwt::Malformed("it is over 16 KiB"));
         }
@@ -100,20 +101,22 @@ impl<'a> Jws<'a> {
         else {
             return Err(InvalidJwt::Malformed("it has not three parts"));
         };
-        let decode = |part: &str| {
-            URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidJwt::Malformed("a part is no base64url without padding"))
+        let mut decoded = Vec::with_capacity(text.len());
+        let mut decode = |part: &str| match URL_SAFE_NO_PAD.decode_vec(part, &mut decoded) {
+            Ok(()) => Ok(decoded.len()),
+            Err(_) => Err(InvalidJwt::Malformed("a part is no base64url without padding")),
         };
-        let header = decode(header)?;
+        let payload = decode(header)?..decode(payload)?;
+        decode(signature)?;
+        let header = decoded.get(..payload.start).unwrap_or_default();
         if header.len() > MAX_HEADER {
             return Err(InvalidJwt::Malformed("its header is over 4 KiB"));
         }
-        let mut header = json::members(&header)
+        let header = json::members(header, &Header::NAMES)
             .ok_or(InvalidJwt::Malformed("its header is no JSON object with each member once, or too deep"))?;
-        let (payload, decoded) = (decode(payload)?, decode(signature)?);
-        let message = text.len() - signature.len() - 1;
-        look(&mut header);
-        let Header { algorithm, kid, typ } = Header::check(header)?;
-        Ok(Self { text, message, algorithm, kid, typ, payload, signature: decoded })
+        let Header { algorithm, kid, typ, jwk } = Header::check(header.asked)?;
+        let (jwk, message) = (look(jwk), text.len() - signature.len() - 1);
+        Ok((Self { text, message, algorithm, kid, typ, decoded, payload }, jwk))
     }
 
     /// `alg`.
@@ -132,19 +135,19 @@ impl<'a> Jws<'a> {
         self.typ.as_deref()
     }
 
-    /// The claims; nothing vouches for them until a key has verified the signature.
-    pub(crate) fn claims(&self) -> Result<Map<String, Value>, InvalidJwt> {
-        json::object(&self.payload).ok_or(NO_CLAIMS)
+    /// The claims of these names, and others; nothing vouches for them until a key has verified the signature.
+    pub(crate) fn claims<const N: usize>(&self, names: &[&str; N]) -> Result<Members<'_, N>, InvalidJwt> {
+        json::members(self.payload(), names).ok_or(NO_CLAIMS)
     }
 
-    /// [`claims`](Self::claims) without a copy of each.
-    pub(crate) fn members(&self) -> Result<Members<'_>, InvalidJwt> {
-        json::members(&self.payload).ok_or(NO_CLAIMS)
+    /// All [`claims`](Self::claims), as they stand in one another.
+    pub(crate) fn object(&self) -> Result<Map<String, Value>, InvalidJwt> {
+        json::object(self.payload()).ok_or(NO_CLAIMS)
     }
 
     /// The claims as octets; for a JWT of this server's own, which it wrote as it reads them.
     pub(crate) fn payload(&self) -> &[u8] {
-        &self.payload
+        self.decoded.get(self.payload.clone()).unwrap_or_default()
     }
 
     pub(super) fn message(&self) -> &str {
@@ -152,7 +155,7 @@ impl<'a> Jws<'a> {
     }
 
     pub(super) fn signature(&self) -> &[u8] {
-        &self.signature
+        self.decoded.get(self.payload.end..).unwrap_or_default()
     }
 
     /// Whether one of `keys` signed it, by an algorithm that is `allowed`.
@@ -179,7 +182,7 @@ impl<'a> Jws<'a> {
             (0, _) => Err(InvalidJwt::Key("none fits the algorithm")),
             (2.., Some(_)) => Err(InvalidJwt::Key("several of this kid fit the algorithm")),
             (tried, None) if tried > MAX_TRIES => Err(InvalidJwt::Key("without kid more than eight fit the algorithm")),
-            _ if fitting.any(|key| key.verify(algorithm, self.message().as_bytes(), &self.signature)) => Ok(()),
+            _ if fitting.any(|key| key.verify(algorithm, self.message().as_bytes(), self.signature())) => Ok(()),
             _ => Err(InvalidJwt::Signature),
         }
     }
@@ -188,7 +191,7 @@ impl<'a> Jws<'a> {
     #[cfg(feature = "dpop")]
     pub(crate) fn verify_by(&self, key: &VerificationKey) -> Result<(), InvalidJwt> {
         match key.fits(self.algorithm) {
-            true if key.verify(self.algorithm, self.message().as_bytes(), &self.signature) => Ok(()),
+            true if key.verify(self.algorithm, self.message().as_bytes(), self.signature()) => Ok(()),
             true => Err(InvalidJwt::Signature),
             false if key.has_type_of(self.algorithm) => {
                 Err(InvalidJwt::Algorithm("is not the one that the key is for"))
@@ -205,7 +208,7 @@ impl<'a> Jws<'a> {
             MacKey::new([0; 64]).ok().map(|key| key.verify(self, algorithm).is_ok())
         } else {
             let key = keys.find(|key| key.fits(algorithm));
-            key.map(|key| key.verify(algorithm, self.message().as_bytes(), &self.signature))
+            key.map(|key| key.verify(algorithm, self.message().as_bytes(), self.signature()))
         };
         std::hint::black_box(done).is_some()
     }
@@ -222,38 +225,42 @@ impl<'a> Jws<'a> {
 }
 
 /// What of a header counts.
-struct Header {
+struct Header<'a> {
     algorithm: JwsAlgorithm,
     kid: Option<String>,
     typ: Option<String>,
+    jwk: Option<Member<'a>>,
 }
 
-impl Header {
-    fn check(mut header: Members<'_>) -> Result<Self, InvalidJwt> {
-        if header.contains("crit") {
+impl<'a> Header<'a> {
+    const NAMES: [&'static str; 7] = ["alg", "kid", "typ", "jwk", "crit", "b64", "cty"];
+
+    /// Judges the members of these names.
+    fn check([alg, kid, typ, jwk, crit, b64, cty]: [Option<Member<'a>>; 7]) -> Result<Self, InvalidJwt> {
+        if crit.is_some() {
             return Err(InvalidJwt::Header("has crit, and no extension is understood"));
         }
-        if header.contains("b64") {
+        if b64.is_some() {
             return Err(InvalidJwt::Header("has b64, and no payload but an encoded one is understood"));
         }
-        if header.contains("cty") {
+        if cty.is_some() {
             return Err(InvalidJwt::Header("has cty: a JWT within a JWT is not looked at"));
         }
-        let kid = match header.remove("kid") {
+        let kid = match kid {
             None => None,
             Some(Member::Text(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
             Some(Member::Text(_)) => return Err(InvalidJwt::Key("the kid is over 256 octets")),
             Some(_) => return Err(InvalidJwt::Malformed("kid is no text")),
         };
-        let typ = match header.remove("typ") {
+        let typ = match typ {
             None => None,
             Some(Member::Text(typ)) => Some(typ.to_ascii_lowercase()),
             Some(_) => return Err(InvalidJwt::Header("has a typ that is no text")),
         };
-        let algorithm = match header.remove("alg") {
+        let algorithm = match alg {
             Some(Member::Text(name)) => JwsAlgorithm::from_name(&name).ok_or(InvalidJwt::Algorithm("is not known"))?,
             _ => return Err(InvalidJwt::Malformed("alg is absent or no text")),
         };
-        Ok(Self { algorithm, kid, typ })
+        Ok(Self { algorithm, kid, typ, jwk })
     }
 }

@@ -4,14 +4,13 @@
 //! whoever has not the key; nothing else about its sender is proven by it, so it is looked at after the client has
 //! authenticated.
 
-use super::Thumbprint;
+use super::{Thumbprint, decode_digest};
 use crate::clock::Timestamp;
-use crate::jose::{InvalidJwt, Jws, JwsAlgorithm, TagKey, VerificationKey};
+use crate::jose::{InvalidJwt, Jws, JwsAlgorithm, Member, TagKey, VerificationKey};
 use crate::random::{RandomError, RandomSource};
 use crate::request::Field;
 use crate::uri;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
@@ -111,26 +110,20 @@ pub(crate) fn check(field: Field<'_>, request: &Request<'_>, rules: &Rules<'_>) 
         return Err(InvalidJwt::Algorithm("is not allowed").into());
     }
     let jwk = jwk.ok_or(InvalidJwt::Key("the header has no jwk"))?;
-    let mut claims = jws.claims()?;
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    if text("htm") != Some(request.method) {
+    let claims = jws.claims(&["htm", "htu", "ath", "iat", "nbf", "exp", "nonce", "jti"])?;
+    let [htm, htu, ath, iat, nbf, exp, nonce, jti] = claims.asked;
+    if text(&htm) != Some(request.method) {
         return Err(InvalidDpopProof::Htm);
     }
-    let htu = text("htu").and_then(uri::normalized).ok_or(InvalidDpopProof::Htu)?;
-    if !request.urls.contains(&htu) {
+    if !text(&htu).is_some_and(|htu| request.is_for(htu)) {
         return Err(InvalidDpopProof::Htu);
     }
     if let Some(token) = request.access_token
-        && text("ath") != Some(&*URL_SAFE_NO_PAD.encode(Sha256::digest(token)))
+        && text(&ath).and_then(decode_digest) != Some(Sha256::digest(token).into())
     {
         return Err(InvalidDpopProof::Ath);
     }
-    let moment = |name: &str| match claims.get(name).map(Timestamp::of_numeric_date) {
-        None => Ok(None),
-        Some(Some(moment)) => Ok(Some(moment)),
-        Some(None) => Err(InvalidJwt::Time("iat, nbf or exp is no NumericDate")),
-    };
-    let iat = moment("iat")?.ok_or(InvalidJwt::Time("there is no iat"))?;
+    let iat = moment(&iat)?.ok_or(InvalidJwt::Time("there is no iat"))?;
     let (latest, window) = (request.at.plus(rules.ahead), PAST.saturating_add(rules.skew));
     // With a nonce it is this server's clock that says how old a proof is (RFC 9449 §8, §11.1).
     let has_nonces = rules.nonces.is_some();
@@ -138,8 +131,8 @@ pub(crate) fn check(field: Field<'_>, request: &Request<'_>, rules: &Rules<'_>) 
         return Err(InvalidJwt::Time("iat is too old or still to come").into());
     }
     // Whoever says when the proof begins and ends is taken at its word (RFC 7519 §4.1.4, §4.1.5).
-    if moment("nbf")?.is_some_and(|nbf| nbf > latest)
-        || moment("exp")?.is_some_and(|exp| exp.plus(rules.skew) <= request.at)
+    if moment(&nbf)?.is_some_and(|nbf| nbf > latest)
+        || moment(&exp)?.is_some_and(|exp| exp.plus(rules.skew) <= request.at)
     {
         return Err(InvalidJwt::Time("the proof has ended or not begun").into());
     }
@@ -149,7 +142,7 @@ pub(crate) fn check(field: Field<'_>, request: &Request<'_>, rules: &Rules<'_>) 
     let mut until = iat.min(latest).plus(window);
     let mut next_nonce = None;
     if let Some((nonces, audience)) = rules.nonces {
-        let made_at = text("nonce").and_then(|nonce| nonces.made_at(audience, nonce)).ok_or(InvalidDpopProof::Nonce)?;
+        let made_at = text(&nonce).and_then(|nonce| nonces.made_at(audience, nonce)).ok_or(InvalidDpopProof::Nonce)?;
         let end = made_at.plus(NONCE_LIFE);
         if made_at > latest || end <= request.at {
             return Err(InvalidDpopProof::Nonce);
@@ -159,11 +152,31 @@ pub(crate) fn check(field: Field<'_>, request: &Request<'_>, rules: &Rules<'_>) 
         }
         until = until.max(end);
     }
-    let jti = match claims.remove("jti") {
-        Some(Value::String(jti)) if (1..=MAX_JTI).contains(&jti.len()) => jti,
+    let jti = match text(&jti) {
+        Some(jti) if (1..=MAX_JTI).contains(&jti.len()) => jti.to_owned(),
         _ => return Err(InvalidJwt::Claim("jti is no text of 1 to 256 octets").into()),
     };
     Ok(Proof { jkt, jti, until, next_nonce })
+}
+
+impl Request<'_> {
+    /// Whether an `htu` is one of its URLs, by RFC 3986 §6.2.2 and §6.2.3; mostly it is written like one.
+    fn is_for(&self, htu: &str) -> bool {
+        self.urls.iter().any(|url| url == htu) || uri::normalized(htu).is_some_and(|htu| self.urls.contains(&htu))
+    }
+}
+
+fn text<'a>(claim: &'a Option<Member<'_>>) -> Option<&'a str> {
+    match claim {
+        Some(Member::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn moment(claim: &Option<Member<'_>>) -> Result<Option<Timestamp>, InvalidJwt> {
+    let moment =
+        claim.as_ref().map(|claim| claim.moment().ok_or(InvalidJwt::Time("iat, nbf or exp is no NumericDate")));
+    moment.transpose()
 }
 
 /// Makes DPoP nonces, and knows its own again without keeping them: each is a moment and a tag over it.

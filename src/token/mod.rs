@@ -196,7 +196,7 @@ impl Claims {
 
     /// What an issuer says beside the claims that the protocol gives a meaning.
     #[cfg(feature = "jwt")]
-    pub(crate) fn of_others(members: crate::jose::Members<'_>) -> Self {
+    pub(crate) fn of_others(members: Vec<(Cow<'_, str>, crate::jose::Member<'_>)>) -> Self {
         let others = members.into_iter().filter(|(name, _)| !RESERVED.contains(&&**name));
         let others: Map<_, _> = others.map(|(name, value)| (name.into_owned(), value.into())).collect();
         Self((!others.is_empty()).then(|| Box::new(others)))

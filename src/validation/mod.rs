@@ -278,7 +278,7 @@ impl AccessTokenValidator {
         if !allowed(jws.algorithm()) {
             return Err(InvalidJwt::Algorithm("is not allowed"));
         }
-        let token = self.token(jws.members()?, Source::Signature, presented, now)?;
+        let token = self.token(jws.claims(&token::NAMES)?, Source::Signature, presented, now)?;
         let keys = match keys {
             Keys::Fixed(keys) => KeySource::Set(keys),
             Keys::Remote { uri, cache } => KeySource::Uri(uri, Some(cache)),
@@ -296,9 +296,10 @@ impl AccessTokenValidator {
     ) -> Result<ValidatedToken, AccessReason> {
         let answer = ask(presented.token.to_owned()).await.map_err(AccessReason::Introspection)?;
         let too_long = answer.len() > MAX_ANSWER;
-        let answer = (!too_long).then_some(&answer).and_then(|answer| members(answer));
+        let answer = (!too_long).then_some(&answer).and_then(|answer| members(answer, &token::NAMES));
         let mut answer = answer.ok_or(AccessReason::IntrospectionAnswer)?;
-        match answer.remove("active") {
+        let [active, ..] = &mut answer.asked;
+        match active.take() {
             Some(Member::Other(Value::Bool(true))) => {}
             Some(Member::Other(Value::Bool(false))) => return Err(AccessReason::Inactive),
             _ => return Err(AccessReason::IntrospectionAnswer),

@@ -62,6 +62,12 @@ impl ValidatedToken {
     }
 }
 
+/// The members that mean something here, as [`AccessTokenValidator::token`] takes them.
+#[rustfmt::skip]
+pub(super) const NAMES: [&str; 13] = [
+    "active", "iss", "aud", "exp", "nbf", "iat", "client_id", "sub", "jti", "scope", "cnf", "token_type", "authorization_details",
+];
+
 /// What vouches for the claims.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -74,26 +80,27 @@ impl AccessTokenValidator {
     /// introspection answer most members are optional (RFC 7662 §2.2).
     pub(super) fn token(
         &self,
-        mut claims: Members<'_>,
+        claims: Members<'_, 13>,
         source: Source,
         presented: &PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<ValidatedToken, InvalidJwt> {
+        let [_, iss, aud, exp, nbf, iat, client_id, sub, jti, scope, cnf, token_type, details] = claims.asked;
         let optional = source == Source::Introspection;
-        match claims.remove("iss") {
+        match iss {
             None if optional => {}
             Some(Member::Text(iss)) if *iss == *self.issuer => {}
             _ => return Err(InvalidJwt::Issuer("is absent or another's")),
         }
-        let audience = claims.remove("aud").and_then(|aud| self.audience(aud));
+        let audience = aud.and_then(|aud| self.audience(aud));
         let audience = audience.ok_or(InvalidJwt::Audience("is absent, or neither a text nor a list of texts"))?;
         if !audience.iter().any(|named| self.audience.contains(named)) {
             return Err(InvalidJwt::Audience("does not name this resource server"));
         }
 
-        let expires_at = time(&mut claims, "exp", InvalidJwt::Time("exp is no NumericDate"))?;
-        let not_before = time(&mut claims, "nbf", InvalidJwt::Time("nbf is no NumericDate"))?;
-        let issued_at = time(&mut claims, "iat", InvalidJwt::Time("iat is no NumericDate"))?;
+        let expires_at = time(exp, InvalidJwt::Time("exp is no NumericDate"))?;
+        let not_before = time(nbf, InvalidJwt::Time("nbf is no NumericDate"))?;
+        let issued_at = time(iat, InvalidJwt::Time("iat is no NumericDate"))?;
         if expires_at.is_none() && !optional {
             return Err(InvalidJwt::Time("exp is absent"));
         }
@@ -110,29 +117,26 @@ impl AccessTokenValidator {
             return Err(InvalidJwt::Claim("iat is absent"));
         }
 
-        let client_id = text(&mut claims, "client_id", InvalidJwt::Claim("client_id is no text"))?;
+        let client_id = text(client_id, InvalidJwt::Claim("client_id is no text"))?;
         let client_id = client_id.and_then(|client_id| ClientId::new(&*client_id).ok());
         let client_id = client_id.ok_or(InvalidJwt::Claim("client_id is absent or none"))?;
-        let subject = text(&mut claims, "sub", InvalidJwt::Claim("sub is no text"))?;
-        let jti = text(&mut claims, "jti", InvalidJwt::Claim("jti is no text"))?;
+        let subject = text(sub, InvalidJwt::Claim("sub is no text"))?;
+        let jti = text(jti, InvalidJwt::Claim("jti is no text"))?;
         if !optional && (subject.is_none() || jti.is_none()) {
             return Err(InvalidJwt::Claim("sub or jti is absent"));
         }
         if jti.as_ref().is_some_and(|jti| !(1..=MAX_JTI).contains(&jti.len())) {
             return Err(InvalidJwt::Claim("jti has not 1 to 256 octets"));
         }
-        let scope = text(&mut claims, "scope", InvalidJwt::Claim("scope is no text"))?.unwrap_or_default();
+        let scope = text(scope, InvalidJwt::Claim("scope is no text"))?.unwrap_or_default();
         let scope = scope_of(&scope).ok_or(InvalidJwt::Claim("scope is not tokens parted by single spaces"))?;
-        let confirmation = claims.remove("cnf").map(confirmation).transpose()?;
-        let says_dpop =
-            matches!(claims.remove("token_type"), Some(Member::Text(name)) if name.eq_ignore_ascii_case("DPoP"));
+        let confirmation = cnf.map(confirmation).transpose()?;
+        let says_dpop = matches!(token_type, Some(Member::Text(name)) if name.eq_ignore_ascii_case("DPoP"));
         if optional && says_dpop && !matches!(confirmation, Some(Confirmation::Jkt(_))) {
             return Err(InvalidJwt::Binding("is said to be bound to a DPoP key, and not to which"));
         }
-        let authorization_details = claims.remove("authorization_details").map(Value::from);
-        let authorization_details = authorization_details.map(serde_json::from_value).transpose();
-        let authorization_details =
-            authorization_details.map_err(|_| InvalidJwt::Claim("authorization_details are none"))?;
+        let details = details.map(|details| serde_json::from_value(details.into())).transpose();
+        let authorization_details = details.map_err(|_| InvalidJwt::Claim("authorization_details are none"))?;
         Ok(ValidatedToken {
             client_id,
             subject: subject.map(Cow::into_owned),
@@ -143,7 +147,7 @@ impl AccessTokenValidator {
             jti: jti.map(Cow::into_owned),
             confirmation,
             authorization_details,
-            claims: Claims::of_others(claims),
+            claims: Claims::of_others(claims.others),
             scheme: presented.scheme,
             challenge: Arc::clone(&self.challenge),
         })
@@ -160,16 +164,12 @@ impl AccessTokenValidator {
     }
 }
 
-fn time(claims: &mut Members<'_>, name: &str, fault: InvalidJwt) -> Result<Option<Timestamp>, InvalidJwt> {
-    match claims.remove(name) {
-        None => Ok(None),
-        Some(Member::Text(_)) => Err(fault),
-        Some(Member::Other(value)) => Timestamp::of_numeric_date(&value).map(Some).ok_or(fault),
-    }
+fn time(claim: Option<Member<'_>>, fault: InvalidJwt) -> Result<Option<Timestamp>, InvalidJwt> {
+    claim.map(|claim| claim.moment().ok_or(fault)).transpose()
 }
 
-fn text<'a>(claims: &mut Members<'a>, name: &str, fault: InvalidJwt) -> Result<Option<Cow<'a, str>>, InvalidJwt> {
-    match claims.remove(name) {
+fn text(claim: Option<Member<'_>>, fault: InvalidJwt) -> Result<Option<Cow<'_, str>>, InvalidJwt> {
+    match claim {
         None => Ok(None),
         Some(Member::Text(text)) => Ok(Some(text)),
         Some(Member::Other(_)) => Err(fault),
