@@ -160,11 +160,11 @@ impl<'a> TokenRequest<'a> {
     /// # Errors
     /// `invalid_request` (400, 405, 413) or `unsupported_grant_type`; the first fault in the order above.
     pub fn parse(parts: Parts<'a>) -> Result<Self, TokenError> {
-        Self::read(parts).map_err(|reason| TokenError::new(reason, None))
+        Self::read(&parts).map_err(|reason| TokenError::new(reason, None))
     }
 
-    fn read(parts: Parts<'a>) -> Result<Self, Reason> {
-        check_envelope(&parts)?;
+    fn read(parts: &Parts<'a>) -> Result<Self, Reason> {
+        check_envelope(parts)?;
         let mut resource = Vec::new();
         let [grant_type, scope, client_id, client_secret, assertion, assertion_type, authorization_details] =
             form::read(
@@ -184,14 +184,14 @@ impl<'a> TokenRequest<'a> {
                     }
                 },
             )?;
-        check_query(&parts)?;
+        check_query(parts)?;
         match grant_type.as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(Reason::UnsupportedGrantType),
             None => return Err(Reason::MissingParameter("grant_type")),
         }
         let body = BodyCredentials { client_id, client_secret, assertion, assertion_type };
-        let credentials = Credentials::collect(Endpoint::Token, &parts, body)?;
+        let credentials = Credentials::collect(Endpoint::Token, parts, body)?;
         Ok(Self {
             credentials,
             scope,
@@ -306,19 +306,19 @@ impl<'a> CallerAndToken<'a> {
     /// Reads a request by the rules of the token endpoint. `token_type_hint` is read and ignored: one look-up finds the
     /// token, whatever the hint.
     pub(crate) fn parse(endpoint: Endpoint, parts: Parts<'a>) -> Result<Self, TokenError> {
-        Self::read(endpoint, parts).map_err(|reason| TokenError::new(reason, None))
+        Self::read(endpoint, &parts).map_err(|reason| TokenError::new(reason, None))
     }
 
-    fn read(endpoint: Endpoint, parts: Parts<'a>) -> Result<Self, Reason> {
-        check_envelope(&parts)?;
+    fn read(endpoint: Endpoint, parts: &Parts<'a>) -> Result<Self, Reason> {
+        check_envelope(parts)?;
         let [token, _hint, client_id, client_secret, assertion, assertion_type] = form::read(
             parts.body,
             &["token", "token_type_hint", "client_id", "client_secret", "client_assertion", "client_assertion_type"],
             |_, _| (),
         )?;
-        check_query(&parts)?;
+        check_query(parts)?;
         let body = BodyCredentials { client_id, client_secret, assertion, assertion_type };
-        let credentials = Credentials::collect(endpoint, &parts, body)?;
+        let credentials = Credentials::collect(endpoint, parts, body)?;
         let token = token.ok_or(Reason::MissingParameter("token"))?;
         Ok(Self { credentials, token: Zeroizing::new(token.into_owned()) })
     }

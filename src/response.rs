@@ -53,6 +53,7 @@ impl ObjectWriter {
     }
 
     /// A name that needs no escape, and text.
+    #[inline]
     pub(crate) fn text(&mut self, name: &'static str, value: &str) {
         self.name(name);
         self.push_text(value);
@@ -67,6 +68,7 @@ impl ObjectWriter {
     }
 
     /// A name that needs no escape, and a whole number.
+    #[inline]
     pub(crate) fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
         self.push_json(&value);
@@ -77,12 +79,14 @@ impl ObjectWriter {
         self.0
     }
 
+    #[inline]
     fn separate(&mut self) {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
     }
 
+    #[inline]
     fn name(&mut self, name: &'static str) {
         self.separate();
         self.0.push(b'"');

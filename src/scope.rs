@@ -74,7 +74,14 @@ impl Scope {
 
     /// The tokens in order.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
-        self.0.split_ascii_whitespace() // by octets: no other white space can be in it
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            // By octets: no other white space can be in it.
+            let end = rest.bytes().position(|octet| octet == b' ').unwrap_or(rest.len());
+            let (token, after) = rest.split_at_checked(end)?;
+            rest = after.get(1..).unwrap_or_default();
+            (!token.is_empty()).then_some(token)
+        })
     }
 
     /// Whether `token` is in it, octet for octet.
@@ -196,10 +203,14 @@ impl Rules {
     pub(crate) fn select(&self, client: &Client, requested: Option<&str>) -> Result<Scope, Reason> {
         let registered = client.scope.as_ref().unwrap_or(&self.default);
         let Some(requested) = requested else {
-            return match &client.default_scope {
-                Some(default) if default.is_empty() => Ok(Scope::default()),
-                Some(default) => self.permitted(default, registered).ok_or(Reason::ScopeNotPermitted),
-                None => self.permitted(&self.default, registered).ok_or(Reason::NoDefaultScope),
+            let (default, absent) = match &client.default_scope {
+                Some(default) if default.is_empty() => return Ok(Scope::default()),
+                Some(default) => (default, Reason::ScopeNotPermitted),
+                None => (&self.default, Reason::NoDefaultScope),
+            };
+            return match self.permitted(default.clone(), registered) {
+                Permitted::Whole(scope) | Permitted::Part(scope) => Ok(scope),
+                Permitted::Nothing => Err(absent),
             };
         };
         let known = [Some(registered), client.default_scope.as_ref()].into_iter().flatten();
@@ -207,23 +218,30 @@ impl Rules {
             Some(same) => same.clone(), // the ordinary request: nothing to check again, nothing to copy
             None => Scope::parse(requested).map_err(|InvalidScope| Reason::MalformedScope)?,
         };
-        match (self.permitted(&requested, registered), self.policy) {
-            (Some(granted), ScopePolicy::Narrow) => Ok(granted),
-            (Some(granted), ScopePolicy::Strict) if granted == requested => Ok(granted),
-            _ => Err(Reason::ScopeNotPermitted),
+        match (self.permitted(requested, registered), self.policy) {
+            (Permitted::Whole(scope), _) | (Permitted::Part(scope), ScopePolicy::Narrow) => Ok(scope),
+            (Permitted::Part(_), ScopePolicy::Strict) | (Permitted::Nothing, _) => Err(Reason::ScopeNotPermitted),
         }
     }
 
-    /// The part of `wanted` that the server offers and the client is registered for; `None` when nothing is left.
-    fn permitted(&self, wanted: &Scope, registered: &Scope) -> Option<Scope> {
+    /// The part of `wanted` that the server offers and the client is registered for.
+    fn permitted(&self, wanted: Scope, registered: &Scope) -> Permitted {
         let lists = [Some(registered), self.offered.as_ref()];
-        let may = |token: &str| lists.iter().flatten().all(|list| list.contains(token));
         if wanted.is_empty() {
-            None
-        } else if lists.iter().flatten().all(|list| list.contains_all(wanted)) {
-            Some(wanted.clone())
-        } else {
-            Some(Scope::of_distinct(wanted.tokens().filter(|token| may(token)))).filter(|left| !left.is_empty())
+            return Permitted::Nothing;
         }
+        if lists.iter().flatten().all(|list| list.contains_all(&wanted)) {
+            return Permitted::Whole(wanted);
+        }
+        let may = |token: &&str| lists.iter().flatten().all(|list| list.contains(token));
+        let part = Scope::of_distinct(wanted.tokens().filter(may));
+        if part.is_empty() { Permitted::Nothing } else { Permitted::Part(part) }
     }
+}
+
+/// What is left of a scope that was asked for.
+enum Permitted {
+    Whole(Scope),
+    Part(Scope),
+    Nothing,
 }

@@ -74,7 +74,7 @@ pub(crate) fn parse(field: &[u8]) -> Result<Authorization, Reason> {
     let (_, token68) = rest.split_at(start);
     let octets = Zeroizing::new(STANDARD.decode(token68).map_err(|_| malformed("not base64"))?);
     let text = std::str::from_utf8(&octets).map_err(|_| malformed("not UTF-8"))?;
-    if text.chars().any(char::is_control) {
+    if has_control(text) {
         return Err(malformed("a control character"));
     }
     let colon = text.find(':').ok_or_else(|| malformed("no colon"))?;
@@ -84,19 +84,28 @@ pub(crate) fn parse(field: &[u8]) -> Result<Authorization, Reason> {
     Ok(Authorization::Basic(Basic { text, colon, decoded }))
 }
 
+/// Whether a control character is in it (RFC 7617 §2); most text is of ASCII, and read octet by octet.
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        text.bytes().any(|octet| octet.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
+}
+
 fn take(mut octets: Zeroizing<Vec<u8>>) -> Vec<u8> {
     std::mem::take(&mut *octets)
 }
 
 fn decode(text: &str, colon: usize) -> Decoded {
-    if !text.contains(['%', '+']) {
+    if !text.bytes().any(|octet| matches!(octet, b'%' | b'+')) {
         return Decoded::Same;
     }
     let (client_id, rest) = text.split_at_checked(colon).unwrap_or_default();
     let half = |half: &str| {
         let decoded = form::decode(half.as_bytes()).ok()?;
         let decoded = Zeroizing::new(decoded.into_owned());
-        (!decoded.chars().any(char::is_control)).then_some(decoded)
+        (!has_control(&decoded)).then_some(decoded)
     };
     match (half(client_id), half(rest.strip_prefix(':').unwrap_or_default())) {
         (Some(client_id), Some(client_secret)) => Decoded::Other { client_id, client_secret },

@@ -4,9 +4,10 @@ use super::{Added, ClientRegistry, Registered, StoreError};
 use crate::client::{Client, ClientStore};
 use crate::clock::Timestamp;
 use crate::token::{Inserted, Record, RecordKey, RecordValue, TokenRecord, TokenStore};
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -169,15 +170,37 @@ pub struct MemoryTokenStore {
 #[repr(align(64))]
 struct Shard(Mutex<Entries>);
 
-type Entries = HashMap<RecordKey, Entry, KeyHashing>;
+type Entries = HashSet<Entry, KeyHashing>;
 
-/// A record without its key; what tokens of one client have in common is held once.
+/// A record, found by its key alone, in one cache line; what tokens of one client have in common is held once.
 #[derive(Clone)]
+#[repr(align(64))]
 struct Entry {
+    key: RecordKey,
     expires_at: Timestamp,
     issued_at: Timestamp,
     held: Held,
 }
+
+impl Borrow<RecordKey> for Entry {
+    fn borrow(&self) -> &RecordKey {
+        &self.key
+    }
+}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Entry {}
 
 #[derive(Clone)]
 enum Held {
@@ -193,7 +216,7 @@ impl Held {
 }
 
 impl Entry {
-    fn into_record(self, key: RecordKey) -> Record {
+    fn into_record(self) -> Record {
         let value = match self.held {
             Held::OneTime => RecordValue::OneTime,
             Held::Revoked => RecordValue::Revoked,
@@ -201,7 +224,7 @@ impl Entry {
                 RecordValue::AccessToken(TokenRecord { issued_at: self.issued_at, ..(*token).clone() })
             }
         };
-        Record { key, expires_at: self.expires_at, value }
+        Record { key: self.key, expires_at: self.expires_at, value }
     }
 }
 
@@ -245,7 +268,7 @@ impl MemoryTokenStore {
     pub fn with_capacity(capacity: Capacity) -> Self {
         let hasher = KeyHashing::new();
         Self {
-            shards: (0..SHARDS).map(|_| Shard(Mutex::new(HashMap::with_hasher(hasher)))).collect(),
+            shards: (0..SHARDS).map(|_| Shard(Mutex::new(HashSet::with_hasher(hasher)))).collect(),
             hasher,
             recent: Recent::new(),
             capacity,
@@ -283,7 +306,7 @@ impl MemoryTokenStore {
 
     fn sweep(&self, shard: &mut Entries, now: Timestamp) -> usize {
         let before = shard.len();
-        shard.retain(|_, entry| {
+        shard.retain(|entry| {
             let lives = entry.expires_at > now;
             if !lives {
                 self.counter(!entry.held.is_token()).fetch_sub(1, Ordering::Relaxed);
@@ -332,15 +355,7 @@ impl MemoryTokenStore {
     fn insert_now(&self, records: &[Record], now: Timestamp) -> Result<Inserted, StoreError> {
         self.reserve(records, now)?;
         let inserted = match records {
-            [record] => {
-                let mut shard = self.shard(&record.key);
-                if stands(&shard, &record.key, now) {
-                    Inserted::Exists(record.key)
-                } else {
-                    self.put(&mut shard, record, now);
-                    Inserted::All
-                }
-            }
+            [record] => self.put(&mut self.shard(&record.key), record, now),
             records => self.insert_several(records, now),
         };
         if inserted != Inserted::All {
@@ -369,37 +384,49 @@ impl MemoryTokenStore {
         for record in records {
             let place = self.place(&record.key);
             if let Some((_, shard)) = locked.iter_mut().find(|(own, _)| *own == place) {
-                self.put(shard, record, now);
+                let inserted = self.put(shard, record, now);
+                debug_assert_eq!(inserted, Inserted::All, "all were looked for while they were locked");
             }
         }
         Inserted::All
     }
 
-    fn put(&self, shard: &mut Entries, record: &Record, now: Timestamp) {
+    /// Writes the record, unless one with its key stands.
+    fn put(&self, shard: &mut Entries, record: &Record, now: Timestamp) -> Inserted {
         if shard.len() == shard.capacity() {
             let dropped = self.sweep(shard, now);
             if dropped < shard.capacity() / 4 {
                 shard.reserve(shard.len() + 1); // doubles; else the room that the sweep made is enough
             }
         }
+        if shard.insert(self.entry(record)) {
+            return Inserted::All;
+        }
+        if stands(shard, &record.key, now) {
+            return Inserted::Exists(record.key);
+        }
+        if let Some(expired) = shard.replace(self.entry(record)) {
+            self.counter(!expired.held.is_token()).fetch_sub(1, Ordering::Relaxed);
+        }
+        Inserted::All
+    }
+
+    fn entry(&self, record: &Record) -> Entry {
         let (issued_at, held) = match &record.value {
             RecordValue::AccessToken(token) => (token.issued_at, Held::Token(self.recent.share(token))),
             RecordValue::OneTime => (Timestamp::default(), Held::OneTime),
             RecordValue::Revoked => (Timestamp::default(), Held::Revoked),
         };
-        let entry = Entry { expires_at: record.expires_at, issued_at, held };
-        if let Some(expired) = shard.insert(record.key, entry) {
-            self.counter(!expired.held.is_token()).fetch_sub(1, Ordering::Relaxed);
-        }
+        Entry { key: record.key, expires_at: record.expires_at, issued_at, held }
     }
 
     fn get_now(&self, key: &RecordKey) -> Option<Record> {
         let entry = self.shard(key).get(key).cloned()?;
-        Some(entry.into_record(*key))
+        Some(entry.into_record())
     }
 
     fn remove_now(&self, key: &RecordKey) -> bool {
-        let removed = self.shard(key).remove(key);
+        let removed = self.shard(key).take(key);
         if let Some(entry) = &removed {
             self.counter(!entry.held.is_token()).fetch_sub(1, Ordering::Relaxed);
         }

@@ -14,11 +14,11 @@ const LENGTH: usize = 43;
 pub(crate) fn mint(random: &dyn RandomSource, prefix: &str) -> Result<AccessToken, RandomError> {
     let mut octets = Zeroizing::new([0_u8; 32]);
     random.fill(&mut *octets)?;
-    let mut text = Zeroizing::new([0_u8; LENGTH]);
-    let length = URL_SAFE_NO_PAD.encode_slice(octets.as_slice(), text.as_mut_slice()).unwrap_or_default();
-    let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(RandomError::default)?;
-    let mut token = Zeroizing::new(String::with_capacity(prefix.len() + LENGTH));
-    token.push_str(prefix);
-    token.push_str(text);
-    Ok(AccessToken(token))
+    let mut token = Zeroizing::new(Vec::with_capacity(prefix.len() + LENGTH));
+    token.extend_from_slice(prefix.as_bytes());
+    token.resize(prefix.len() + LENGTH, 0);
+    let place = token.get_mut(prefix.len()..).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode_slice(octets.as_slice(), place).map_err(|_| RandomError::default())?;
+    let text = String::from_utf8(std::mem::take(&mut *token)).map_err(|_| RandomError::default())?;
+    Ok(AccessToken(Zeroizing::new(text)))
 }
