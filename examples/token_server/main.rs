@@ -361,7 +361,8 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
 fn log(what: impl Display) {
     let mut line = String::with_capacity(256);
     let _ = write!(line, "{} {what}", SystemClock.now());
-    if line.contains(char::is_control) {
+    // Nearly every line is of printable ASCII, which is seen octet by octet.
+    if !line.bytes().all(|octet| matches!(octet, b' '..=b'~')) && line.contains(char::is_control) {
         line = line.escape_debug().to_string();
     }
     line.push('\n');
