@@ -139,7 +139,7 @@ impl fmt::Debug for MemoryClientStore {
 }
 
 /// Shards, so many that growing one never takes long and two threads rarely meet.
-const SHARDS: usize = 2048;
+const SHARDS: usize = 4096;
 /// Records that one insert looks at for expired ones when the store is full.
 const LOOKED_AT_WHEN_FULL: usize = 16 * 1024;
 
@@ -396,7 +396,8 @@ impl MemoryTokenStore {
         if shard.len() == shard.capacity() {
             let dropped = self.sweep(shard, now);
             if dropped < shard.capacity() / 4 {
-                shard.reserve(shard.len() + 1); // doubles; else the room that the sweep made is enough
+                let more = shard.capacity() - shard.len() + 1;
+                shard.reserve(more); // doubles; else the room that the sweep made is enough
             }
         }
         if shard.insert(self.entry(record)) {
@@ -434,7 +435,7 @@ impl MemoryTokenStore {
     }
 
     fn place(&self, key: &RecordKey) -> usize {
-        // Bits 40 to 50 choose the shard; its map uses the lowest and the seven highest ones.
+        // Bits 40 to 51 choose the shard; its map uses the lowest and the seven highest ones.
         (self.hasher.hash_one(key) >> 40) as usize % SHARDS
     }
 
