@@ -16,10 +16,12 @@ mod harness;
 mod signed;
 
 use client_credentials::{
-    AccessTokenValidator, Config, Field, IntrospectionRequest, JwkSet, Parts, RandomError, RandomSource,
-    RevocationRequest, SigningAlgorithm, TokenRequest, TokenStore, introspect_token, revoke_token,
+    AccessTokenValidator, Config, Field, JwkSet, Parts, RandomError, RandomSource, RevocationRequest, SigningAlgorithm,
+    TokenRequest, TokenStore, revoke_token,
 };
-use harness::opaque::{BASIC, ISSUER, Server, by_basic, by_post, issue, parts, server_of, still, token, with_secret};
+use harness::opaque::{
+    BASIC, ISSUER, Server, by_basic, by_post, introspect, issue, parts, server_of, still, token, with_secret,
+};
 use harness::{Believing, ready};
 use signed::{Bare, RESOURCE, by_assertion, by_key, by_proof, jwt, signing};
 use std::hint::black_box;
@@ -66,10 +68,7 @@ fn asking(token: &str) -> Parts<'static> {
 }
 
 fn introspecting(server: Server, about: Parts<'static>) -> Box<dyn FnMut()> {
-    Box::new(move || {
-        let request = IntrospectionRequest::parse(black_box(about)).unwrap();
-        drop(black_box(ready(introspect_token(&server, &request)).unwrap().body()));
-    })
+    Box::new(move || drop(black_box(introspect(&server, about))))
 }
 
 fn introspecting_own(server: Server) -> Box<dyn FnMut()> {

@@ -15,9 +15,11 @@ mod harness;
 mod signed;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use client_credentials::{Field, IntrospectionRequest, Parts, introspect_token};
-use harness::opaque::{self, BASIC, ISSUER, SECRET, Server, by_post, by_secret, members, parts, server, token};
-use harness::{case, measure, ready};
+use client_credentials::{Field, Parts};
+use harness::opaque::{
+    self, BASIC, ISSUER, SECRET, Server, by_post, by_secret, introspect, members, parts, server, token,
+};
+use harness::{case, measure};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use signed::{ALGORITHMS, Bare, jwt, message, signing};
@@ -45,7 +47,7 @@ fn main() {
     ];
     for algorithm in ALGORITHMS {
         let (name, bare) = (algorithm.as_str(), Bare::new(algorithm));
-        let server = signing(by_secret(jwt(algorithm)), algorithm);
+        let server: Server = signing(by_secret(jwt(algorithm)), algorithm);
         let token = token(&server, by_post());
         let floor = cases.len();
         let signed = bare.signed(message(&token));
@@ -54,7 +56,7 @@ fn main() {
         let ours = move || drop(black_box(introspect(&server, about)));
         cases.push(case(format!("JWT {name}: client_secret_post"), floor, ours));
 
-        let server = signing(by_secret(|config| config.signing_algorithms = vec![algorithm]), algorithm);
+        let server: Server = signing(by_secret(|config| config.signing_algorithms = vec![algorithm]), algorithm);
         let about = asking(&opaque::token(&server, by_post()));
         let about = Parts { accept: Field::One(b"application/token-introspection+jwt"), ..about };
         let answer = String::from_utf8(introspect(&server, about)).unwrap();
@@ -69,12 +71,6 @@ fn main() {
 
 fn asking(token: &str) -> Parts<'static> {
     parts(format!("token={token}&client_id=myClient&client_secret={SECRET}").leak())
-}
-
-/// Octets in, octets out.
-fn introspect(server: &Server, parts: Parts<'_>) -> Vec<u8> {
-    let request = IntrospectionRequest::parse(black_box(parts)).unwrap();
-    ready(introspect_token(server, &request)).unwrap().body()
 }
 
 /// The least that any server must do, by hand.

@@ -453,7 +453,6 @@ struct Inner {
 
 impl TokenError {
     /// An answer to an unauthenticated or authenticated caller of a server whose `Basic` challenge is `challenge`.
-    #[cold] // keeps refusals out of the way of what succeeds
     pub(crate) fn new(reason: Reason, challenge: Option<&Arc<str>>) -> Self {
         Self(Box::new(Inner { reason, challenge: challenge.cloned(), dpop_nonce: None }))
     }

@@ -308,7 +308,6 @@ impl<C: ClientStore, T: TokenStore> AuthorizationServer<C, T> {
     }
 
     /// An answer to an authenticated client, with the event that tells of it.
-    #[cold]
     pub(crate) fn refused(&self, client: &AuthenticatedClient, reason: Reason) -> TokenError {
         #[cfg(feature = "dpop")]
         let nonce = self.dpop.nonce_for(&reason, &self.issuer, client.at);

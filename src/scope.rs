@@ -74,14 +74,7 @@ impl Scope {
 
     /// The tokens in order.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
-        let mut rest = &*self.0;
-        std::iter::from_fn(move || {
-            // By octets: no other white space can be in it.
-            let end = rest.bytes().position(|octet| octet == b' ').unwrap_or(rest.len());
-            let (token, after) = rest.split_at_checked(end)?;
-            rest = after.get(1..).unwrap_or_default();
-            (!token.is_empty()).then_some(token)
-        })
+        self.0.split_ascii_whitespace() // by octets: no other white space can be in it
     }
 
     /// Whether `token` is in it, octet for octet.

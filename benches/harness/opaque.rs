@@ -7,8 +7,8 @@ use super::{Case, keeping, ready};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client_credentials::store::{MemoryClientStore, MemoryTokenStore};
 use client_credentials::{
-    AuthorizationServer, Client, Config, Field, Parts, RandomSource, SystemRandom, Timestamp, TokenRequest, TokenStore,
-    issue_client_credentials_token,
+    AuthorizationServer, Client, Config, Field, IntrospectionRequest, Parts, RandomSource, SystemRandom, Timestamp,
+    TokenRequest, TokenStore, introspect_token, issue_client_credentials_token,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -87,6 +87,12 @@ pub fn parts(body: &str) -> Parts<'_> {
 pub fn issue(server: &Server<impl TokenStore>, parts: Parts<'_>) -> Vec<u8> {
     let request = TokenRequest::parse(black_box(parts)).unwrap();
     ready(issue_client_credentials_token(server, &request)).unwrap().body()
+}
+
+/// The same of an introspection.
+pub fn introspect(server: &Server<impl TokenStore>, parts: Parts<'_>) -> Vec<u8> {
+    let request = IntrospectionRequest::parse(black_box(parts)).unwrap();
+    ready(introspect_token(server, &request)).unwrap().body()
 }
 
 /// A token for others to read.

@@ -80,7 +80,7 @@ impl AccessTokenValidator {
     /// introspection answer most members are optional (RFC 7662 §2.2).
     pub(super) fn token(
         &self,
-        claims: Members<'_, 13>,
+        claims: Members<'_, { NAMES.len() }>,
         source: Source,
         presented: &PresentedToken<'_>,
         now: Timestamp,
